@@ -1,0 +1,35 @@
+"""``rankloom data``: what a pipeline's data holds."""
+
+from __future__ import annotations
+
+import typer
+
+from rankloom.cli.options import ConfigFile, Json, Overrides
+from rankloom.cli.show import emit_json, print_table
+
+__all__ = ["app", "describe_data"]
+
+app = typer.Typer(help="The data of a pipeline.", no_args_is_help=True)
+
+
+@app.callback()
+def data() -> None:
+    """The data of a pipeline."""
+
+
+@app.command("describe")
+def describe_data(config: ConfigFile, set_: Overrides = None, json: Json = False) -> None:
+    """Print sizes, fields, positives, ties in time, cold share and what the split makes of it."""
+    from rankloom.config import load_config
+
+    loaded = load_config(config, overrides=tuple(set_ or ()))
+    from rankloom.api import load_data
+    from rankloom.data.describe import describe
+
+    dataset, split = load_data(loaded, base_dir=config.resolve().parent)
+    facts = describe(dataset, split)
+    if json:
+        emit_json(facts)
+        return
+    for title, part in _sections(facts):
+        print_table(title, ["what", "value"], list(part.items()))

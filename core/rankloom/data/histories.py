@@ -1,0 +1,69 @@
+"""Histories of all users in one ragged store, cut to what each query may see."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rankloom.data.interactions import Interactions
+from rankloom.protocols.history import History
+from rankloom.protocols.ragged import RaggedIndices
+
+__all__ = ["HistoryStore"]
+
+
+class HistoryStore:
+    """Events by user, oldest first; ties in time keep the source row order.
+
+    Args:
+        interactions: The events to keep (already restricted to visible rows).
+        n_users: Rows of the user table.
+    """
+
+    def __init__(self, interactions: Interactions, n_users: int) -> None:
+        ordered = interactions.select(interactions.order())
+        counts = torch.bincount(ordered.users, minlength=n_users)
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        self.events = ordered
+        self.all = History(
+            RaggedIndices(ordered.items, offsets), ordered.values, ordered.times, ordered.rows
+        )
+
+    @property
+    def n_users(self) -> int:
+        """Users the store knows."""
+        return len(self.all)
+
+    def whole(self, users: Tensor) -> History:
+        """Return whole histories of ``users`` ``[q]``; -1 and later users have an empty one."""
+        known = (users >= 0) & (users < self.n_users)
+        if bool(known.all()):
+            return self.all.select(users)
+        picked = self.all.select(users.clamp(min=0, max=max(self.n_users - 1, 0)))
+        return _keep(picked, known[picked.items.row_ids()])
+
+    def before(self, users: Tensor, times: Tensor, rows: Tensor) -> History:
+        """Return what came strictly earlier than (times, rows), both ``[q]``."""
+        picked = self.whole(users)
+        at = picked.items.row_ids()
+        earlier = (picked.times < times[at]) | (
+            (picked.times == times[at]) & (picked.rows < rows[at])
+        )
+        return _keep(picked, earlier)
+
+    def others(self, users: Tensor, rows: Tensor) -> History:
+        """Return whole histories without the event of source row ``rows`` ``[q]``."""
+        picked = self.whole(users)
+        return _keep(picked, picked.rows != rows[picked.items.row_ids()])
+
+
+def _keep(history: History, keep: Tensor) -> History:
+    rows = history.items.row_ids()[keep]
+    lengths = torch.bincount(rows, minlength=len(history))
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    return History(
+        RaggedIndices(history.items.values[keep], offsets),
+        history.values[keep],
+        history.times[keep],
+        history.rows[keep],
+    )

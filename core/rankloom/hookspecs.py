@@ -1,0 +1,307 @@
+"""The hooks a plugin may implement; the whole surface between core and plugins.
+
+Registration hooks (``register_<kind>s``) say which components a plugin brings. Stage hooks (``fit``,
+``evaluate``, ``recommend``, ``update``) replace or wrap a step of a pipeline. Notifications tell
+what happened. Registration and stages run on every rank of a distributed run, notifications on rank
+zero alone; a wrapper must not make collective calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from rankloom.components import ComponentSpec
+
+__all__ = ["HOOK_OF_KIND", "PROJECT", "STAGES", "hookimpl", "hookspec"]
+
+#: Name of the pluggy project; the entry-point group is ``rankloom.plugins``.
+PROJECT = "rankloom"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+#: Hooks that run a step of a pipeline, in the order of a run.
+STAGES: tuple[str, ...] = ("fit", "evaluate", "recommend", "update")
+
+#: The registration hook of every kind of component.
+HOOK_OF_KIND: dict[str, str] = {
+    "encoder": "register_encoders",
+    "fusion": "register_fusions",
+    "scorer": "register_scorers",
+    "objective": "register_objectives",
+    "sampler": "register_samplers",
+    "retriever": "register_retrievers",
+    "guard": "register_guards",
+    "policy": "register_policies",
+    "simulator": "register_simulators",
+    "source": "register_sources",
+    "split": "register_splits",
+    "metric": "register_metrics",
+    "estimator": "register_estimators",
+    "command": "register_commands",
+}
+
+
+# ------------------------------------------------------------------------------------------
+# Registration: called once, when the registry is first needed and before any config is read
+# ------------------------------------------------------------------------------------------
+
+
+@hookspec
+def register_encoders() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register encoders: what turns one field's raw values into vectors.
+
+    Called once, when the registry is first needed and before any configuration is read; never
+    during a run. It must not import torch: name the implementation as ``"module:Class"``.
+
+    Returns:
+        Specs built with :func:`rankloom.component`; names must be unique across plugins. Returning
+        one name from two plugins breaks both, and the error names them.
+    """
+
+
+@hookspec
+def register_fusions() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register fusions: what joins several encodings of one item or query.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_scorers() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register scorers: what compares queries with candidates.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_objectives() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register objectives: losses that models are trained with.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_samplers() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register samplers: where negatives come from.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_retrievers() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register retrievers: what finds candidates in the whole catalog.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_guards() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register guards: rules over what may be shown.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_policies() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register policies: what decides which candidates are shown.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_simulators() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register simulators: worlds that answer slates with feedback.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_sources() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register sources: where data comes from.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_splits() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register splits: how data is divided into training, validation and test.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_metrics() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register metrics: how an answer is judged.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_estimators() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register estimators: off-policy estimators of a policy's value.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+@hookspec
+def register_commands() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
+    """Register commands: subcommands of ``rankloom``.
+
+    Called and checked like :func:`register_encoders`.
+
+    Returns:
+        Specs built with :func:`rankloom.component`.
+    """
+
+
+# ------------------------------------------------------------------------------------------
+# Stages: the first result that is not None wins; core's own implementation comes last
+# ------------------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def fit(context: Any) -> Any:
+    """Fit a pipeline: prepare, closed forms, gradient training, calibration.
+
+    Stops at the first result that is not None. Called once per ``rankloom fit`` or ``Pipeline.fit()``, after the data was read and split; not when a
+    bundle is loaded.
+    Use ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
+
+    Args:
+        context: Holds the fitted pipeline, its dataset and split, and the run directory.
+
+    Returns:
+        The training report. A plugin that replaces the stage must leave the pipeline fitted.
+    """
+
+
+@hookspec(firstresult=True)
+def evaluate(context: Any) -> Any:
+    """Judge a fitted pipeline on the held-out part.
+
+    Stops at the first result that is not None. Called once per ``rankloom evaluate`` or ``Pipeline.evaluate()``; not for the validation during
+    training.
+    Use ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
+
+    Args:
+        context: Holds the pipeline, the split and the metrics asked for.
+
+    Returns:
+        The evaluation report.
+    """
+
+
+@hookspec(firstresult=True)
+def recommend(context: Any) -> Any:
+    """Answer a batch of queries with slates.
+
+    Stops at the first result that is not None. Called once per batch of requests, from the CLI, the Python API and a server alike; not inside
+    evaluation or training.
+    Use ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
+
+    Args:
+        context: Holds the pipeline, the query batch, ``k`` and the generator.
+
+    Returns:
+        The slates. A wrapper that changes them makes logged propensities untrue; write a policy or a
+        guard instead.
+    """
+
+
+@hookspec(firstresult=True)
+def update(context: Any) -> Any:
+    """Learn from feedback.
+
+    Stops at the first result that is not None. Called once per ``Pipeline.update()``, with decisions already joined to their feedback; not during
+    ``fit``.
+    Use ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
+
+    Args:
+        context: Holds the pipeline and the decisions with their rewards.
+
+    Returns:
+        The update report.
+    """
+
+
+# ------------------------------------------------------------------------------------------
+# Notifications: every implementation is called, results are ignored
+# ------------------------------------------------------------------------------------------
+
+
+@hookspec
+def after_fit_completed(context: Any, result: Any) -> None:
+    """Called after ``fit`` has succeeded, before the bundle is written.
+
+    Called once per fit on rank zero; not when a bundle is loaded, nor after a failed fit. An
+    exception here fails the run.
+
+    Args:
+        context: What the ``fit`` stage was given.
+        result: What the ``fit`` stage returned.
+    """
+
+
+@hookspec
+def on_fit_error(context: Any, error: BaseException) -> None:
+    """Called when ``fit`` raised, before the error is raised again.
+
+    Called once on rank zero; not for errors in the config or the data, which come before ``fit``.
+
+    Args:
+        context: What the ``fit`` stage was given.
+        error: What it raised.
+    """

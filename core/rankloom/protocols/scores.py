@@ -1,0 +1,82 @@
+"""Scores, and candidates with their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from rankloom.protocols.batches import CandidateBatch, QueryBatch
+
+__all__ = ["Context", "Scale", "ScoredCandidates", "Scores"]
+
+Scale = Literal["rank", "logit", "probability", "rating"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of ``q`` queries for ``n`` candidates.
+
+    Attributes:
+        values: ``[q, n]``; NaN where the scorer cannot score the pair. Unknown is never zero.
+        scale: What the numbers mean; only ``rating`` values are comparable with data values.
+        std: ``[q, n]`` predictive standard deviation, or None.
+        sample: Draws one ``[q, n]`` sample of the scores with the given generator, or None.
+    """
+
+    values: Tensor
+    scale: Scale = "rank"
+    std: Tensor | None = None
+    sample: Callable[[torch.Generator], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """Vectors of one model for policies that learn in its space.
+
+    Attributes:
+        queries: ``[q, d]``.
+        items: ``[q, n, d]``.
+        version: Version of the item table the vectors come from.
+    """
+
+    queries: Tensor
+    items: Tensor
+    version: int
+
+
+@dataclass(frozen=True)
+class ScoredCandidates:
+    """What a policy decides on.
+
+    Attributes:
+        queries: The queries.
+        candidates: Candidates with mask and reasons.
+        scores: Their scores.
+        contexts: Returns a model's vectors (None: the retriever's model), set by core.
+    """
+
+    queries: QueryBatch
+    candidates: CandidateBatch
+    scores: Scores
+    contexts: Callable[[str | None], Context] | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def context(self, model: str | None = None) -> Context:
+        """Return query and item vectors of ``model`` (default: the retriever's).
+
+        Raises:
+            LookupError: The pipeline has no model with vectors.
+        """
+        if self.contexts is None:
+            raise LookupError("this pipeline has no model that yields vectors")
+        return self.contexts(model)
+
+    def utilities(self) -> Tensor:
+        """``[q, n]`` scores with -inf at everything masked or unknown."""
+        values = self.scores.values
+        allowed = self.candidates.allowed(values.shape[0]) & ~values.isnan()
+        return values.masked_fill(~allowed, -torch.inf)

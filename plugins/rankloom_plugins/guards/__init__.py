@@ -1,0 +1,1 @@
+"""Rules over what may be shown."""

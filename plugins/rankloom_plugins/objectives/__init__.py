@@ -1,0 +1,1 @@
+"""What gradient training minimises, and samplers of negatives."""

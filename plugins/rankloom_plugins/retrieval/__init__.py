@@ -1,0 +1,1 @@
+"""Queries to candidates out of the whole catalog."""

@@ -1,0 +1,78 @@
+"""Guesses about columns from names, order and values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from rankloom.cli.guess import guess_columns, guess_id, guess_positive, read_sample
+from rankloom.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["userId", "movieId", "rating", "timestamp"], ("userId", "movieId", "rating", "timestamp")),
+        (["asin", "reviewerID", "overall", "unixReviewTime"],
+         ("reviewerID", "asin", "overall", "unixReviewTime")),
+        (["customer_id", "sku", "date"], ("customer_id", "sku", None, "date")),
+        (["who", "what"], ("who", "what", None, None)),
+        (["who", "rating", "what"], ("who", "what", "rating", None)),
+    ],
+)  # fmt: skip
+def test_columns(names: list[str], expected: tuple[str | None, ...]) -> None:
+    found = guess_columns(names, "x.csv")
+    assert (found.user, found.item, found.value, found.time) == expected
+    assert found.sure is ("what" not in names)
+
+
+def test_one_column_asks_about_the_separator() -> None:
+    with pytest.raises(DataError, match="separator"):
+        guess_columns(["user;item"], "x.csv")
+
+
+def test_no_column_left_for_the_item() -> None:
+    with pytest.raises(DataError, match="which column is the item"):
+        guess_columns(["user", "rating"], "x.csv")
+
+
+def test_id_column() -> None:
+    assert guess_id(["movieId", "title"], "movieId", "item") == "movieId"
+    assert guess_id(["title", "id"], "movieId", "item") == "id"
+    assert guess_id(["name", "age"], "userId", "user") == "name"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([0.5, 3.0, 5.0], 4.0), ([1.0, 7.0, 10.0], 8.0), ([1.0, 1.0], None), ([1.0, 2000.0], None)],
+)
+def test_positive_is_four_fifths_of_a_short_scale(
+    values: list[float], expected: float | None
+) -> None:
+    assert guess_positive(pl.DataFrame({"v": values}), "v") == expected
+    assert guess_positive(pl.DataFrame({"v": values}), None) is None
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "latin.csv").write_bytes("user,item\nJosé,1\n".encode("latin-1"))
+    (tmp_path / "x.xlsx").write_text("x")
+    for name, reason in [
+        ("empty.csv", "is empty"),
+        ("latin.csv", "UTF-8"),
+        ("x.xlsx", "ending"),
+        ("nowhere.csv", "does not exist"),
+    ]:
+        with pytest.raises(DataError, match=reason) as caught:
+            read_sample(tmp_path / name)
+        assert name in str(caught.value)
+
+
+def test_reads_tabs_and_parquet(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"user": [1, 2], "item": [3, 4]})
+    frame.write_csv(tmp_path / "x.tsv", separator="\t")
+    frame.write_parquet(tmp_path / "x.parquet")
+    assert read_sample(tmp_path / "x.tsv").equals(frame)
+    assert read_sample(tmp_path / "x.parquet").equals(frame)
