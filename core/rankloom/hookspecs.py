@@ -1,9 +1,9 @@
 """The hooks a plugin may implement; the whole surface between core and plugins.
 
-Registration hooks (``register_<kind>s``) say which components a plugin brings. Stage hooks (``fit``,
-``evaluate``, ``recommend``, ``update``) replace or wrap a step of a pipeline. Notifications tell
-what happened. Registration and stages run on every rank of a distributed run, notifications on rank
-zero alone; a wrapper must not make collective calls.
+Registration hooks (``register_<kind>s``) say which components a plugin brings. Stage hooks
+(``fit``, ``evaluate``, ``recommend``, ``update``) replace or wrap a step of a pipeline.
+Notifications tell what happened. Registration and stages run on every rank of a distributed run,
+notifications on rank zero alone; a wrapper must not make collective calls.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ def register_encoders() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
     during a run. It must not import torch: name the implementation as ``"module:Class"``.
 
     Returns:
-        Specs built with :func:`rankloom.component`; names must be unique across plugins. Returning
-        one name from two plugins breaks both, and the error names them.
+        Specs built with :func:`rankloom.component`; names must be unique across plugins. Where
+        two plugins bring the same name, a built-in keeps it; otherwise neither gets it, and the
+        error names both.
     """
 
 
@@ -216,12 +217,12 @@ def register_commands() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
 def fit(context: Any) -> Any:
     """Fit a pipeline: prepare, closed forms, gradient training, calibration.
 
-    Stops at the first result that is not None. Called once per ``rankloom fit`` or ``Pipeline.fit()``, after the data was read and split; not when a
-    bundle is loaded.
-    Use ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
+    Stops at the first result that is not None. Called once per ``rankloom fit`` or
+    ``Pipeline.fit()``, after the data was read and split; not when a bundle is loaded. Use
+    ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
 
     Args:
-        context: Holds the fitted pipeline, its dataset and split, and the run directory.
+        context: Holds the pipeline, its dataset and split, and the run directory.
 
     Returns:
         The training report. A plugin that replaces the stage must leave the pipeline fitted.
@@ -232,9 +233,9 @@ def fit(context: Any) -> Any:
 def evaluate(context: Any) -> Any:
     """Judge a fitted pipeline on the held-out part.
 
-    Stops at the first result that is not None. Called once per ``rankloom evaluate`` or ``Pipeline.evaluate()``; not for the validation during
-    training.
-    Use ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
+    Stops at the first result that is not None. Called once per ``rankloom evaluate`` or
+    ``Pipeline.evaluate()``; not for the validation during training. Use ``@hookimpl(wrapper=True)``
+    to act around it; a wrapper must return the result it yields for.
 
     Args:
         context: Holds the pipeline, the split and the metrics asked for.
@@ -248,16 +249,16 @@ def evaluate(context: Any) -> Any:
 def recommend(context: Any) -> Any:
     """Answer a batch of queries with slates.
 
-    Stops at the first result that is not None. Called once per batch of requests, from the CLI, the Python API and a server alike; not inside
-    evaluation or training.
-    Use ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
+    Stops at the first result that is not None. Called once per batch of requests, from the CLI, the
+    Python API and a server alike; not inside evaluation or training. Use
+    ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
 
     Args:
         context: Holds the pipeline, the query batch, ``k`` and the generator.
 
     Returns:
-        The slates. A wrapper that changes them makes logged propensities untrue; write a policy or a
-        guard instead.
+        The slates. A wrapper that changes them makes logged propensities untrue; write a policy or
+        a guard instead.
     """
 
 
@@ -265,9 +266,9 @@ def recommend(context: Any) -> Any:
 def update(context: Any) -> Any:
     """Learn from feedback.
 
-    Stops at the first result that is not None. Called once per ``Pipeline.update()``, with decisions already joined to their feedback; not during
-    ``fit``.
-    Use ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
+    Stops at the first result that is not None. Called once per ``Pipeline.update()``, with
+    decisions already joined to their feedback; not during ``fit``. Use ``@hookimpl(wrapper=True)``
+    to act around it; a wrapper must return the result it yields for.
 
     Args:
         context: Holds the pipeline and the decisions with their rewards.

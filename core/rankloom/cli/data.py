@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import typer
 
 from rankloom.cli.options import ConfigFile, Json, Overrides
@@ -33,3 +36,13 @@ def describe_data(config: ConfigFile, set_: Overrides = None, json: Json = False
         return
     for title, part in _sections(facts):
         print_table(title, ["what", "value"], list(part.items()))
+
+
+def _sections(facts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield titled parts: the plain facts first, then every nested mapping by its name."""
+    own = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}
+    if own:
+        yield "", own
+    for key, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            yield key, value

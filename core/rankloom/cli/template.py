@@ -76,7 +76,7 @@ def _side(path: Path | None, other: str, role: str, folder: Path) -> SideTable |
         return None
     frame = read_sample(path)
     key = guess_id(frame.columns, other, role)
-    return SideTable(_relative(path, folder), key, infer_fields(frame.drop(key)))
+    return SideTable(_relative(path, folder), key, infer_fields(frame.drop(key), role))
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Build, item table, and the way from query to slate."""

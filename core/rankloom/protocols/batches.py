@@ -62,6 +62,19 @@ class QueryBatch:
         """Return the same queries with a model's vectors."""
         return replace(self, encoded=encoded)
 
+    def to(self, device: torch.device | str) -> QueryBatch:
+        """Return the queries on ``device``."""
+        return QueryBatch(
+            self.users.to(device),
+            self.history.to(device),
+            self.seen.to(device),
+            self.times.to(device),
+            None if self.encoded is None else Encoded(self.encoded.vectors.to(device)),
+            {name: features.to(device) for name, features in self.fields.items()},
+            {name: vectors.to(device) for name, vectors in self.text_vectors.items()},
+            None if self.has_text is None else self.has_text.to(device),
+        )
+
     def select(self, rows: Tensor) -> QueryBatch:
         """Return the queries ``rows``, in that order."""
         return QueryBatch(

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The one LightningModule, its feeds, and ``run``."""

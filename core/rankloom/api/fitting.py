@@ -1,0 +1,220 @@
+"""The order in which things learn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor
+
+from rankloom.config import ModelConfig, PipelineConfig
+from rankloom.data.cache import EmbeddingCache
+from rankloom.data.dataset import Dataset, Phase, SplitResult
+from rankloom.pipeline.builder import Parts, leaves
+from rankloom.pipeline.handle import ModelHandle
+from rankloom.pipeline.item_table import Progress
+from rankloom.pipeline.phases import PhaseQueries
+from rankloom.protocols import TrainData
+from rankloom.training.feeds import Batches, Feed, PairFeed, SequenceFeed
+from rankloom.training.module import TrainingModule
+from rankloom.training.run import Fitted, run
+from rankloom.training.validation import Validator
+
+__all__ = ["FitLog", "Fitter", "train_data"]
+
+
+def train_data(dataset: Dataset, rows: Tensor, seed: int) -> TrainData:
+    """Return the training rows as components see them."""
+    events = dataset.interactions.select(rows)
+    order = events.order()
+    events = events.select(order)
+    positive = dataset.positive[rows][order]
+    universe = torch.zeros(len(dataset.items), dtype=torch.bool)
+    universe[events.items[positive]] = True
+    known = torch.zeros(len(dataset.users), dtype=torch.bool)
+    known[events.users] = True
+    return TrainData(events, positive, dataset.items, dataset.users, universe, known, seed)
+
+
+@dataclass
+class FitLog:
+    """What a fit did.
+
+    Attributes:
+        seconds: By component.
+        fitted: Epochs and best validation value by model.
+        encoded: Values encoded by model (0: everything came from the cache).
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    fitted: dict[str, Fitted] = field(default_factory=dict)
+    encoded: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return something that JSON can hold."""
+        return {
+            "fit_seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "values_encoded": dict(self.encoded),
+            "models": {
+                name: {"epochs": f.epochs, "trained": f.trained, "best": f.best}
+                for name, f in self.fitted.items()
+            },
+        }
+
+
+class Fitter:
+    """Fits the parts of a pipeline.
+
+    Args:
+        config: The pipeline.
+        parts: Built, unfitted components.
+        dataset: The data.
+        split: Its parts.
+        cache: Frozen encodings.
+        directory: Checkpoints.
+        progress: Show bars.
+        report: Told about encoding (encoder, done, total).
+        resume: Continue interrupted training.
+        dry_run: One epoch.
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        parts: Parts,
+        dataset: Dataset,
+        split: SplitResult,
+        cache: EmbeddingCache | None,
+        directory: Path,
+        *,
+        progress: bool = True,
+        report: Progress | None = None,
+        resume: bool = True,
+        dry_run: bool = False,
+    ) -> None:
+        self.config = config
+        self.parts = parts
+        self.dataset = dataset
+        self.split = split
+        self.cache = cache
+        self.directory = directory
+        self.progress = progress
+        self.report = report
+        self.resume = resume
+        self.dry_run = dry_run
+        self.log = FitLog()
+
+    def fit(self) -> FitLog:
+        """Prepare, fit closed forms, train, calibrate; then refit where the split says so."""
+        train = train_data(self.dataset, self.split.train, self.config.seed)
+        self._once(train, self.split.validation, epochs=None)
+        self._calibrate()
+        if self.split.refit is not None:
+            whole = train_data(self.dataset, self.split.refit, self.config.seed)
+            self._once(whole, None, epochs={n: f.epochs for n, f in self.log.fitted.items()})
+        return self.log
+
+    def _once(
+        self, train: TrainData, validation: Phase | None, epochs: Mapping[str, int] | None
+    ) -> None:
+        for name, model_config in self.config.models.items():
+            started = time.perf_counter()
+            self._model(name, model_config, train, validation, (epochs or {}).get(name))
+            self.log.seconds[name] = time.perf_counter() - started
+        for key, scorer in self.parts.scorers.items():
+            started = time.perf_counter()
+            if hasattr(scorer, "prepare"):
+                scorer.prepare(train)
+            if hasattr(scorer, "fit"):
+                scorer.fit(train)
+            self.log.seconds[key] = time.perf_counter() - started
+
+    def _model(
+        self,
+        name: str,
+        config: ModelConfig,
+        train: TrainData,
+        validation: Phase | None,
+        epochs: int | None,
+    ) -> None:
+        torch.manual_seed(self.config.seed)
+        model, table = self.parts.models[name], self.parts.tables[name]
+        components = [*model.items.encoders.values(), *model.queries.encoders.values()]
+        components += [*model.scorers.values()]
+        components += [task.sampler for task in model.tasks if task.sampler is not None]
+        for component in components:
+            if hasattr(component, "load"):
+                component.load()
+            if hasattr(component, "prepare"):
+                component.prepare(train)
+        self.log.encoded[name] = table.load(self.dataset.items, self.cache, self.report)
+        self.parts.query_fields.load(self.dataset.users, self.cache)
+        if model.tasks:
+            self.log.fitted[name] = self._train(name, config, train, validation, epochs)
+        table.refresh()
+
+    def _train(
+        self,
+        name: str,
+        config: ModelConfig,
+        train: TrainData,
+        validation: Phase | None,
+        epochs: int | None,
+    ) -> Fitted:
+        model, table = self.parts.models[name], self.parts.tables[name]
+        settings = config.training
+        if self.dry_run:
+            epochs = 1
+        validate = None
+        if validation is not None and len(validation.targets):
+            queries = PhaseQueries(self.dataset, validation, self.parts.query_fields)
+            validate = Validator(
+                ModelHandle(model, table), queries, settings, self.config.evaluation.block_size
+            )
+        module = TrainingModule(
+            model, table, train.universe, settings, validate, self.config.seed
+        )
+        feed = self._feed(name, train)
+        batches = Batches(feed, settings.batch_size, self.config.seed)
+        directory = self.directory / ("refit" if validation is None else "fit") / name
+        return run(
+            module,
+            batches,
+            settings,
+            self.config.trainer,
+            directory,
+            progress=self.progress,
+            resume=self.resume,
+            epochs=epochs,
+        )
+
+    def _feed(self, name: str, train: TrainData) -> Feed:
+        model = self.parts.models[name]
+        rated = any(task.objective.target == "rating" for task in model.tasks)
+        rule = self.history_rule(rated)
+        if model.causal and rule == "before" and not rated:
+            return SequenceFeed(train, self.parts.query_fields)
+        return PairFeed(train, self.parts.query_fields, rule, rated)
+
+    def history_rule(self, rated: bool) -> Literal["before", "others"]:
+        """``data.history``, or its default: ``others`` for random splits and ratings."""
+        chosen = self.config.data.history
+        if chosen is not None:
+            return cast(Literal["before", "others"], chosen)
+        return "others" if rated or self.config.data.split.type in ("random", "files") else "before"
+
+    def _calibrate(self) -> None:
+        phase = self.split.validation
+        if not len(phase.targets):
+            return
+        queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
+        for key, scorer in self.parts.composites.items():
+            if hasattr(scorer, "calibrate") and any(True for _ in leaves(scorer)):
+                started = time.perf_counter()
+                size = self.config.evaluation.block_size
+                scorer.calibrate(queries.validation(size, self.config.seed))
+                self.log.seconds[key] = time.perf_counter() - started

@@ -1,0 +1,183 @@
+"""Requests in external ids, and the batches they become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rankloom.data.histories import HistoryStore
+from rankloom.data.tables import Table
+from rankloom.errors import QueryError, did_you_mean
+from rankloom.pipeline.builder import Parts
+from rankloom.protocols import History, QueryBatch, RaggedIndices
+
+__all__ = ["Query", "QueryResolver"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """Who asks.
+
+    Attributes:
+        user: A known user's id, or None.
+        history: Item ids, oldest first; replaces the stored history.
+        append_history: Item ids added to the stored history.
+        text: Free text.
+        fields: Values of query fields by dotted name (``user.age``).
+        k: Slots.
+    """
+
+    user: object | None = None
+    history: Sequence[object] | None = None
+    append_history: Sequence[object] = ()
+    text: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    k: int = 10
+
+
+class QueryResolver:
+    """Turns queries into one batch.
+
+    Args:
+        items: The catalog.
+        users: The users.
+        positive: Stored positive events of every user.
+        seen: Stored events of every user.
+        parts: The pipeline, for free text and query fields.
+        text_as: The item field free text stands for; None if no item encoder reads text.
+    """
+
+    def __init__(
+        self,
+        items: Table,
+        users: Table,
+        positive: HistoryStore,
+        seen: HistoryStore,
+        parts: Parts,
+        text_as: str | None,
+    ) -> None:
+        self.items = items
+        self.users = users
+        self.positive = positive
+        self.seen = seen
+        self.parts = parts
+        self.text_as = text_as
+
+    def resolve(self, queries: Sequence[Query]) -> QueryBatch:
+        """Return the batch.
+
+        Raises:
+            QueryError: An id or a field is unknown, or free text cannot be used here.
+        """
+        users = torch.tensor([self._user(query) for query in queries], dtype=torch.long)
+        stored = self.positive.whole(users)
+        seen = self.seen.whole(users).items
+        plain = all(q.history is None and not q.append_history and not q.text for q in queries)
+        times = torch.zeros_like(users)
+        if plain:
+            batch = QueryBatch(users, stored, seen, times)
+        else:
+            batch = self._with_requests(queries, users, stored, seen, times)
+        return self.parts.query_fields.attach(batch, self._given(queries))
+
+    def _with_requests(
+        self,
+        queries: Sequence[Query],
+        users: Tensor,
+        stored: History,
+        seen: RaggedIndices,
+        times: Tensor,
+    ) -> QueryBatch:
+        texts = [query.text.strip() if query.text else "" for query in queries]
+        vectors = self._text_vectors(texts)
+        rows, kept = [], []
+        for i, query in enumerate(queries):
+            own = stored.items[i]
+            source = torch.arange(int(stored.items.offsets[i]), int(stored.items.offsets[i + 1]))
+            if query.history is not None:
+                own, source = self._items(query.history), torch.empty(0, dtype=torch.long)
+            extra = self._items(query.append_history)
+            pseudo = torch.full((1 if texts[i] else 0,), -1)
+            rows.append(torch.cat([own, extra, pseudo]))
+            fresh = len(rows[-1]) - len(source)
+            kept.append(torch.cat([source, torch.full((fresh,), -1)]))
+        items = RaggedIndices.from_lists(rows)
+        at = torch.cat(kept)
+        history = History(
+            items,
+            _pick(stored.values, at, torch.nan),
+            _pick(stored.times, at, 0),
+            _pick(stored.rows, at, -1),
+            {name: v[[i for i, t in enumerate(texts) if t]] for name, v in vectors.items()},
+        )
+        real = [row[row >= 0] for row in rows]
+        known = RaggedIndices.cat_rows([seen, RaggedIndices.from_lists(real)])
+        has_text = torch.tensor([bool(text) for text in texts])
+        return QueryBatch(
+            users, history, known, times, text_vectors=vectors, has_text=has_text
+        )
+
+    def _text_vectors(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        if not any(texts):
+            return {}
+        out: dict[str, Tensor] = {}
+        for name, table in self.parts.tables.items():
+            if self.text_as is None:
+                break
+            found = [table.pseudo_item(self.text_as, text) if text else None for text in texts]
+            if any(vector is not None for vector in found):
+                blank = table.vectors.new_zeros(1, table.vectors.shape[1])
+                out[name] = torch.cat([blank if v is None else v for v in found])
+        reads_text = any(f == "query.text" for f in self.parts.query_fields.fields.values())
+        if not out and not reads_text:
+            raise QueryError(
+                "This pipeline cannot read free text: no item encoder reads a text field. "
+                "Add one (for example {type: bert, field: title}), or ask with a history."
+            )
+        return out
+
+    def _given(self, queries: Sequence[Query]) -> dict[str, list[Any]]:
+        known = set(self.parts.query_fields.fields.values())
+        given: dict[str, list[Any]] = {}
+        for query in queries:
+            for name in query.fields:
+                if name not in known:
+                    raise QueryError(
+                        f"No query encoder reads the field {name!r}.{did_you_mean(name, known)} "
+                        f"Fields read: {', '.join(sorted(known)) or 'none'}."
+                    )
+                given[name] = [q.fields.get(name) for q in queries]
+        if any(query.text for query in queries):
+            given["query.text"] = [query.text or None for query in queries]
+        return given
+
+    def _user(self, query: Query) -> int:
+        if query.user is None:
+            return -1
+        index = self.users.ids.index(query.user)
+        if index < 0 and query.history is None and not query.append_history and not query.text:
+            close = did_you_mean(str(query.user), self.users.ids.ids[:20000])
+            raise QueryError(
+                f"Unknown user {query.user!r}.{close} For a new user give a history, free text "
+                f"or user fields instead: recommend(history=[...])."
+            )
+        return index
+
+    def _items(self, ids: Sequence[object]) -> Tensor:
+        index = torch.from_numpy(self.items.ids.indices(ids)).long()
+        if bool((index < 0).any()):
+            bad = ids[int((index < 0).nonzero()[0, 0])]
+            close = did_you_mean(str(bad), self.items.ids.ids[:20000])
+            raise QueryError(f"Unknown item {bad!r} in the history.{close}")
+        return index
+
+
+def _pick(values: Tensor, at: Tensor, missing: float) -> Tensor:
+    out = torch.full((len(at),), missing, dtype=values.dtype)
+    there = at >= 0
+    out[there] = values[at[there]]
+    return out

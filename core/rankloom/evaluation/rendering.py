@@ -1,0 +1,130 @@
+"""How a report looks in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rankloom.data.dataset import ProtocolCard
+    from rankloom.evaluation.report import EvaluationReport, ReportRow
+
+__all__ = ["html", "print_report", "rich_table"]
+
+
+def rich_table(report: EvaluationReport) -> Table:
+    """Return the rows of a report as a rich table."""
+    table = Table(title=report.name, title_justify="left")
+    for position, name in enumerate(_header(report)):
+        last = name == "note"
+        table.add_column(
+            name, justify="left" if position == 0 or last else "right", no_wrap=not last
+        )
+    below = report.below_baselines()
+    for row in report.rows:
+        cells = [Text(cell) for cell in _cells(report, row)]
+        table.add_row(*cells, style="red" if row.name in below else None)
+    return table
+
+
+def print_report(report: EvaluationReport, console: Console | None = None) -> None:
+    """Print the table, the protocol, the comparisons and the warnings."""
+    console = console or Console()
+    if report.rows:
+        console.print(rich_table(report))
+    for label, text in _facts(report).items():
+        # Text, not markup: a name in brackets must not be taken for a style.
+        console.print(Text.assemble((f"{label}: ", "bold"), text))
+    for comparison in report.comparisons:
+        console.print(Text(f"  {comparison.sentence()}"))
+    for warning in report.warnings:
+        console.print(Text(f"! {warning}", style="yellow"))
+
+
+def html(report: EvaluationReport) -> str:
+    """Return the report as HTML; every text in it is escaped."""
+    below = report.below_baselines()
+    head = "".join(f"<th>{escape(name)}</th>" for name in _header(report))
+    body = "".join(
+        ('<tr style="color:#b00">' if row.name in below else "<tr>")
+        + "".join(f"<td>{escape(cell)}</td>" for cell in _cells(report, row))
+        + "</tr>"
+        for row in report.rows
+    )
+    facts = "".join(
+        f"<li><b>{escape(label)}</b>: {escape(text)}</li>" for label, text in _facts(report).items()
+    )
+    lines = [*(c.sentence() for c in report.comparisons), *report.warnings]
+    more = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return (
+        f"<h4>{escape(report.name)}</h4><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table><ul>{facts}{more}</ul>"
+    )
+
+
+def _header(report: EvaluationReport) -> list[str]:
+    names = ["", "n", *report.metric_names()]
+    if any(row.interval for row in report.rows):
+        names.insert(3, "95 % interval")
+    if any(row.fit_seconds is not None for row in report.rows):
+        names.append("fit s")
+    if any(row.note for row in report.rows):
+        names.append("note")
+    return names
+
+
+def _cells(report: EvaluationReport, row: ReportRow) -> list[str]:
+    interval = row.interval
+    known = {
+        "": row.name,
+        "n": f"{row.n:,}",
+        "95 % interval": f"{interval.low:.4f} – {interval.high:.4f}" if interval else "–",
+        "fit s": "–" if row.fit_seconds is None else f"{row.fit_seconds:.1f}",
+        "note": row.note,
+    } | {name: _value(row.metrics.get(name, math.nan)) for name in report.metric_names()}
+    return [known[name] for name in _header(report)]
+
+
+def _value(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}"
+
+
+def _facts(report: EvaluationReport) -> dict[str, str]:
+    facts = _protocol(report.card)
+    if report.data:
+        facts["data"] = _listed(report.data)
+    if report.ratings is not None:
+        facts["ratings"] = _listed(report.ratings)
+    if report.below_baselines():
+        facts["red"] = f"{report.headline} below the best of {', '.join(report.baselines)}"
+    if report.comparisons:
+        facts["paired differences"] = "95 % bootstrap over users"
+    return facts
+
+
+def _protocol(card: ProtocolCard) -> dict[str, str]:
+    return {
+        "protocol": card.name,
+        "fitted on": card.fitted_on,
+        "history at test time": card.history,
+        "excluded from the ranking": card.excluded,
+        "ranked items": card.candidates,
+        "a positive is": card.positives,
+        "request time": "used" if card.request_time else "not used",
+    }
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {_shown(value)}" for name, value in values.items())
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,162 @@
+"""From a batch of queries to slates: retrieve, score, decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rankloom.pipeline.handle import ModelHandle
+from rankloom.protocols import (
+    CandidateBatch,
+    Context,
+    QueryBatch,
+    RaggedIndices,
+    ScoredCandidates,
+    Scores,
+    Slates,
+)
+
+__all__ = ["Engine", "Outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Slates and how they came about.
+
+    Attributes:
+        slates: What is shown.
+        fallback: ``[q]`` bool: the pipeline's fallback scored the query.
+        excluded: ``[q]`` items kept away from each query.
+        scored: The candidates the policy saw.
+    """
+
+    slates: Slates
+    fallback: Tensor
+    excluded: Tensor
+    scored: ScoredCandidates
+
+
+@dataclass
+class Engine:
+    """The stages of one pipeline over contiguous indices.
+
+    Attributes:
+        scorer: Scores candidates.
+        fallback: Serves queries for which ``scorer`` knows nothing.
+        policy: Decides.
+        guards: Asked before retrieval and slot by slot.
+        retriever: None: every allowed item is a candidate.
+        retriever_handle: The model whose vectors the retriever searches.
+        retriever_k: Candidates it returns.
+        available: ``[n_items]`` bool: withdrawn items are False.
+        handles: Models by name, for policies that need vectors.
+    """
+
+    scorer: Any
+    fallback: Any
+    policy: Any
+    guards: Sequence[Any]
+    available: Tensor
+    retriever: Any | None = None
+    retriever_handle: ModelHandle | None = None
+    retriever_k: int = 200
+    handles: dict[str, ModelHandle] = field(default_factory=dict)
+
+    def exclusions(self, queries: QueryBatch) -> RaggedIndices | None:
+        """Everything the guards keep away from each query."""
+        parts = [rows for g in self.guards if (rows := g.exclude(queries)) is not None]
+        return RaggedIndices.cat_rows(parts) if parts else None
+
+    def candidates(
+        self, queries: QueryBatch, exclude: RaggedIndices | None, allowed: Tensor | None
+    ) -> CandidateBatch:
+        """Retrieve, or offer the whole catalog less what is excluded."""
+        if self.retriever is not None and self.retriever_handle is not None:
+            encoded, _ = self.retriever_handle.encode(queries)
+            found: CandidateBatch = self.retriever.retrieve(
+                queries.with_encoded(encoded), self.retriever_k, exclude
+            )
+            ok = self.available if allowed is None else self.available & allowed
+            return CandidateBatch(
+                found.items,
+                found.allowed(len(queries)) & ok[found.items.clamp(min=0)],
+                reasons=found.reasons,
+            )
+        ok = self.available if allowed is None else self.available & allowed
+        mask = ok.expand(len(queries), -1)
+        reasons = {}
+        if exclude is not None and len(exclude.values):
+            seen = torch.zeros(mask.shape, dtype=torch.bool, device=mask.device)
+            seen[exclude.row_ids(), exclude.values] = True
+            reasons["excluded"] = seen
+            mask = mask & ~seen
+        items = torch.arange(mask.shape[1], device=mask.device)
+        return CandidateBatch(items, mask, reasons=reasons)
+
+    def score(self, queries: QueryBatch, candidates: CandidateBatch) -> tuple[Scores, Tensor]:
+        """Score; queries about which nothing is known go to the fallback.
+
+        Returns:
+            The scores and ``[q]`` bool: the fallback answered.
+        """
+        scores: Scores = self.scorer.score(queries, candidates)
+        allowed = candidates.allowed(len(queries))
+        helpless = ~(allowed & ~scores.values.isnan()).any(1)
+        if not bool(helpless.any()):
+            return scores, helpless
+        other: Scores = self.fallback.score(queries, candidates)
+        values = torch.where(helpless[:, None], other.values.to(scores.values), scores.values)
+        return Scores(values, scores.scale), helpless
+
+    def context(self, queries: QueryBatch, candidates: CandidateBatch, name: str | None) -> Context:
+        """Return vectors of a model for a policy.
+
+        Raises:
+            LookupError: No model of that name yields vectors.
+        """
+        handle = self.retriever_handle if name is None else self.handles.get(name)
+        handle = handle or next(iter(self.handles.values()), None)
+        if handle is None:
+            raise LookupError("this pipeline has no model that yields vectors")
+        encoded, _ = handle.encode(queries)
+        items = candidates.expand(len(queries)).clamp(min=0)
+        return Context(encoded.vectors, handle.table.vectors[items], handle.table.version)
+
+    def run(
+        self,
+        queries: QueryBatch,
+        k: int,
+        generator: torch.Generator,
+        *,
+        exclude: RaggedIndices | None = None,
+        allowed: Tensor | None = None,
+        policy: Any | None = None,
+        observe: bool = True,
+    ) -> Outcome:
+        """Answer ``q`` queries.
+
+        Args:
+            queries: The queries.
+            k: Slots.
+            generator: Every random choice takes it.
+            exclude: Exclusions of a protocol; None asks the guards.
+            allowed: ``[n_items]`` bool: only these may be ranked.
+            policy: Replaces the pipeline's policy (evaluation is greedy).
+            observe: Tell the guards what was shown.
+        """
+        kept_away = self.exclusions(queries) if exclude is None else exclude
+        candidates = self.candidates(queries, kept_away, allowed)
+        scores, helpless = self.score(queries, candidates)
+        scored = ScoredCandidates(
+            queries, candidates, scores, lambda name: self.context(queries, candidates, name)
+        )
+        slates: Slates = (policy or self.policy).decide(scored, k, self.guards, generator)
+        if observe:
+            for guard in self.guards:
+                guard.observe(slates)
+        counts = queries.users.new_zeros(len(queries)) if kept_away is None else kept_away.lengths
+        return Outcome(slates, helpless, counts, scored)
