@@ -1,4 +1,4 @@
-"""Every fenced python block of the documentation runs, a page at a time, on a cut of the real data."""
+"""Every fenced python block of the documentation runs, on a cut of the real data."""
 
 from __future__ import annotations
 

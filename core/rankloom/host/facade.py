@@ -49,12 +49,12 @@ class Host:
 
     Attributes:
         problems: What is wrong with plugins, in the order of loading.
-        extra: The plugins that were given by hand.
+        extra: The plugins that were given by hand; loading them again imports nothing anew.
         clashes: ``{(kind, name): message}`` of component names that two plugins claim and that
             therefore nobody gets.
     """
 
-    def __init__(self, loaded: Sequence[Loaded], extra: Sequence[Any] = ()) -> None:
+    def __init__(self, loaded: Sequence[Loaded], extra: Sequence[Found] = ()) -> None:
         self.extra = tuple(extra)
         self.problems: list[PluginProblem] = []
         self.clashes: dict[tuple[str, str], str] = {}
@@ -93,10 +93,10 @@ class Host:
                 "From a checkout: pip install -e ."
             )
         wanted, disabled, notes = _select(found)
-        candidates = [*wanted, *(find_extra(source) for source in extra)]
-        unique, twice = _unique_names(candidates)
+        by_hand = [find_extra(source) for source in extra]
+        unique, twice = _unique_names([*wanted, *by_hand])
         loaded, broken = _load_all(unique)
-        host = Host(loaded, extra)
+        host = Host(loaded, [one.again() for one in loaded if one.found in by_hand])
         refused = [*twice, *broken]
         host._refused = [one for one, _ in refused]
         host._disabled = disabled

@@ -80,6 +80,8 @@ def find_extra(source: str | Path | ModuleType | object) -> Found:
     Raises:
         PluginError: The file is not there, or a class was given instead of an instance.
     """
+    if isinstance(source, Found):
+        return source
     if isinstance(source, Path) or (isinstance(source, str) and source.endswith(".py")):
         return _from_file(Path(source))
     if isinstance(source, str):

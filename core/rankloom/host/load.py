@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pluggy
@@ -41,6 +41,10 @@ class Loaded:
     hooks: tuple[str, ...]
     wraps: tuple[str, ...]
     specs: tuple[ComponentSpec, ...]
+
+    def again(self) -> Found:
+        """Return where it came from, to be loaded again without executing a file twice."""
+        return replace(self.found, load=lambda: self.plugin)
 
 
 def new_manager() -> pluggy.PluginManager:

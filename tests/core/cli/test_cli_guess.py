@@ -14,7 +14,7 @@ from rankloom.errors import DataError
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (["userId", "movieId", "rating", "timestamp"], ("userId", "movieId", "rating", "timestamp")),
+        (["userId", "movieId", "rating", "when"], ("userId", "movieId", "rating", "when")),
         (["asin", "reviewerID", "overall", "unixReviewTime"],
          ("reviewerID", "asin", "overall", "unixReviewTime")),
         (["customer_id", "sku", "date"], ("customer_id", "sku", None, "date")),

@@ -1,0 +1,198 @@
+"""Judge what ``recommend`` does, under the split's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from rankloom.config import PipelineConfig
+from rankloom.data.dataset import Dataset, Phase, SplitResult
+from rankloom.evaluation.compare import best_part, compare_results
+from rankloom.evaluation.ranking import RankingAccumulator, RankingResult
+from rankloom.evaluation.rating import RatingAccumulator, RatingResult
+from rankloom.evaluation.report import EvaluationReport
+from rankloom.pipeline.builder import Parts
+from rankloom.pipeline.engine import Engine
+from rankloom.pipeline.phases import PhaseQueries
+from rankloom.protocols import Metric
+
+__all__ = ["Judge"]
+
+BASELINES = ("popularity", "ease", "markov")
+
+
+class Judge:
+    """Evaluates a fitted pipeline.
+
+    Args:
+        config: The pipeline.
+        parts: Its components.
+        engine: Its stages; only the scorer is replaced from row to row.
+        dataset: The data.
+        split: Its parts.
+        metrics: Built metrics, in config order.
+        seconds: Fit seconds by component key.
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        parts: Parts,
+        engine: Engine,
+        dataset: Dataset,
+        split: SplitResult,
+        metrics: list[Metric],
+        seconds: Mapping[str, float],
+    ) -> None:
+        self.config = config
+        self.parts = parts
+        self.engine = engine
+        self.dataset = dataset
+        self.split = split
+        self.metrics = metrics
+        self.seconds = seconds
+        self.headline = f"{metrics[0].name}@{max(config.evaluation.k)}"
+
+    def phase(self, name: str) -> Phase:
+        """Return the ``test`` or the ``validation`` phase."""
+        return self.split.test if name == "test" else self.split.validation
+
+    def rank(
+        self, scorer: Any, phase: Phase, tell: Callable[[int, int], None] | None = None
+    ) -> RankingResult:
+        """Judge one scorer on a phase, greedily, under the phase's exclusions."""
+        evaluation = self.config.evaluation
+        accumulator = RankingAccumulator(self.metrics, evaluation.k, len(self.dataset.items))
+        engine = replace(self.engine, scorer=scorer, guards=[])
+        queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
+        generator = torch.Generator().manual_seed(self.config.seed)
+        done = 0
+        for batch, targets, _ in queries.blocks(evaluation.block_size):
+            outcome = engine.run(
+                batch,
+                max(evaluation.k),
+                generator,
+                exclude=batch.seen,
+                allowed=phase.candidates,
+                policy=self.parts.greedy,
+                observe=False,
+            )
+            accumulator.add(batch.users, outcome.slates.items, targets)
+            done += len(batch)
+            if tell is not None:
+                tell(done, len(queries))
+        return accumulator.result()
+
+    def rate(self, phase: Phase) -> RatingResult | None:
+        """Predict the values of a phase's rows, if a task of the pipeline learns values."""
+        tasks = [task for model in self.parts.models.values() for task in model.tasks]
+        if not any(task.objective.target == "rating" for task in tasks):
+            return None
+        values = self.dataset.interactions.values
+        low, high = values[~values.isnan()].aminmax()
+        accumulator = RatingAccumulator()
+        queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
+        for block in queries.ratings(4096):
+            scores = self.parts.scorer.score(block.queries, block.candidates)
+            accumulator.add(scores.values[:, 0].clamp(low, high), block.values)
+        return accumulator.result()
+
+    def report(
+        self, phase_name: str, tell: Callable[[str, int, int], None] | None = None
+    ) -> EvaluationReport:
+        """Judge every row of the table and compare them in pairs."""
+        phase = self.phase(phase_name)
+        rows = self._rows()
+        results: dict[str, RankingResult] = {}
+        if bool(self.dataset.positive[phase.targets].any()):
+            for name, scorer in rows.items():
+                results[name] = self.rank(scorer, phase, _named(tell, name))
+        ratings = self.rate(phase)
+        data = {
+            "users": len(self.dataset.users),
+            "items": len(self.dataset.items),
+            "interactions": len(self.dataset.interactions),
+            "positives": int(self.dataset.positive.sum()),
+            **{f"dropped: {k}": v for k, v in self.split.dropped.items()},
+        }
+        base = EvaluationReport(
+            self.config.name,
+            self.split.card,
+            ratings=None if ratings is None else ratings.to_dict(),
+            data=data,
+            headline=self.headline,
+            baselines=tuple(b for b in BASELINES if b in rows),
+        )
+        if not results:
+            return base
+        hybrid, best = self._hybrid(rows)
+        compared = compare_results(
+            results,
+            self.headline,
+            hybrid=hybrid,
+            best=best,
+            fit_seconds={name: self._seconds(scorer) for name, scorer in rows.items()},
+            notes=self._notes(rows),
+            resamples=self.config.evaluation.resamples,
+            seed=self.config.seed,
+        )
+        warnings = list(compared.warnings)
+        return replace(
+            base, rows=compared.rows, comparisons=compared.comparisons, warnings=warnings
+        )
+
+    def _rows(self) -> dict[str, Any]:
+        rows = dict(self.parts.rows)
+        if all(self.parts.scorer is not scorer for scorer in rows.values()):
+            rows[self._own_name()] = self.parts.scorer
+        return rows
+
+    def _own_name(self) -> str:
+        assert self.config.scorer is not None
+        name = "hybrid" if self.parts.composites else self.config.name
+        return name if name not in self.parts.rows else f"{name} (pipeline)"
+
+    def _hybrid(self, rows: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """The composite row and its best part, chosen on validation alone."""
+        name = self._own_name()
+        children = getattr(self.parts.scorer, "children", None)
+        if name not in rows or not children or not len(self.split.validation.targets):
+            return None, None
+        key = {id(child): i for i, child in enumerate(children)}
+        parts = {n: s for n, s in rows.items() if id(_plain(s)) in {id(_plain(c)) for c in children}
+                 or id(s) in key}
+        if not parts:
+            return None, None
+        found = {n: self.rank(s, self.split.validation) for n, s in parts.items()}
+        return name, best_part(found, self.headline)
+
+    def _seconds(self, scorer: Any) -> float:
+        total = 0.0
+        names = {id(handle): name for name, handle in self.parts.handles.items()}
+        keys = {id(s): k for k, s in {**self.parts.scorers, **self.parts.composites}.items()}
+        for part in [scorer, *(getattr(scorer, "children", None) or [])]:
+            total += self.seconds.get(keys.get(id(part), ""), 0.0)
+            handle = _plain(part)
+            total += self.seconds.get(names.get(id(handle), ""), 0.0)
+        return total
+
+    def _notes(self, rows: Mapping[str, Any]) -> dict[str, str]:
+        if self.engine.retriever is None:
+            return {}
+        return dict.fromkeys(rows, f"retriever k = {self.engine.retriever_k}")
+
+
+def _plain(scorer: Any) -> Any:
+    """The model handle behind a ``model`` scorer, else the scorer itself."""
+    return getattr(scorer, "handle", scorer)
+
+
+def _named(
+    tell: Callable[[str, int, int], None] | None, name: str
+) -> Callable[[int, int], None] | None:
+    if tell is None:
+        return None
+    return lambda done, total: tell(name, done, total)

@@ -1,0 +1,86 @@
+"""From a config (or data frames) to a data set and its split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rankloom.config import PipelineConfig
+from rankloom.data.dataset import Dataset, SplitResult
+from rankloom.data.positives import prepare_dataset
+from rankloom.errors import ConfigError
+from rankloom.protocols import Build
+from rankloom.registry import Registry
+
+__all__ = ["load_dataset", "make_split"]
+
+
+def load_dataset(
+    config: PipelineConfig,
+    registry: Registry,
+    base_dir: Path,
+    frames: dict[str, Any] | None = None,
+    share: float = 1.0,
+) -> Dataset:
+    """Load, check and prepare the data.
+
+    Args:
+        config: The pipeline.
+        registry: Where the source is looked up.
+        base_dir: Where relative paths start.
+        frames: ``interactions``, ``items`` and ``users`` data frames instead of the source's files.
+        share: Keep this share of the users (a dry run).
+
+    Raises:
+        ConfigError: Frames were given to a source that reads none.
+        DataError: The data is wrong.
+    """
+    data = config.data
+    build = Build(base_dir=base_dir, seed=config.seed)
+    spec = registry.get("source", data.source.type)
+    if frames is not None:
+        source_class = registry.implementation(spec)
+        if not hasattr(source_class, "from_frames"):
+            raise ConfigError(
+                f"data.source: {data.source.type!r} reads no data frames; use {{type: tables}}."
+            )
+        source = source_class.from_frames(data.source, build, **frames)
+    else:
+        source = registry.build("source", data.source, build)
+    dataset: Dataset = source.load()
+    if share < 1.0:
+        dataset = _sample_users(dataset, share, config.seed)
+    return prepare_dataset(
+        dataset,
+        min_value=data.positive.min_value,
+        k_core=data.k_core,
+        duplicates=data.duplicates,
+    )
+
+
+def make_split(config: PipelineConfig, registry: Registry, dataset: Dataset) -> SplitResult:
+    """Divide the data as ``data.split`` says."""
+    split = registry.build("split", config.data.split, Build(seed=config.seed))
+    result: SplitResult = split.split(dataset, config.seed)
+    return result
+
+
+def _sample_users(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """Keep all interactions of a few users, so that every stage still has something to do."""
+    users = dataset.interactions.users.unique()
+    generator = torch.Generator().manual_seed(seed)
+    count = min(len(users), max(20, round(len(users) * share)))
+    kept = users[torch.randperm(len(users), generator=generator)[:count]]
+    mask = torch.isin(dataset.interactions.users, kept)
+    given = None if dataset.given_split is None else dataset.given_split[mask]
+    return Dataset(
+        dataset.items,
+        dataset.users,
+        dataset.interactions.select(mask),
+        dataset.positive[mask],
+        dataset.report,
+        given,
+        dataset.name,
+    )

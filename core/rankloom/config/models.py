@@ -1,0 +1,126 @@
+"""The section ``models:`` of a pipeline file: towers, scorer, tasks and training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from rankloom.components import ComponentConfig
+from rankloom.config.base import Name, Section, as_dict
+from rankloom.config.refs import EncoderRef, FusionRef, ObjectiveRef, SamplerRef, ScorerRef
+
+__all__ = ["ModelConfig", "TaskConfig", "TowerConfig", "TrainingConfig"]
+
+
+class TowerConfig(Section):
+    """The encoders of one side and what joins them."""
+
+    encoders: dict[Name, EncoderRef] = Field(min_length=1)
+    """Encoders by name; an encoder reads the field of its own name unless it says otherwise."""
+    fusion: FusionRef | None = None
+    """What joins several encodings; default: none for one encoder, else ``concat``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_fusion(cls, value: Any) -> Any:
+        value = as_dict(value)
+        if isinstance(value, dict) and value.get("fusion") is None:
+            encoders = value.get("encoders")
+            several = isinstance(encoders, dict) and len(encoders) > 1
+            value["fusion"] = "concat" if several else None
+        return value
+
+
+class TaskConfig(Section):
+    """What a model learns: an objective with its weight and sampler.
+
+    Short forms: ``softmax``, or ``{type: softmax, weight: 0.5, temperature: 0.1}``, where keys of
+    the task are told from keys of the objective.
+    """
+
+    name: Name = ""
+    """Name of the task; default: the objective's type."""
+    objective: ObjectiveRef
+    """The loss."""
+    weight: float = Field(default=1.0, ge=0)
+    """Weight of the loss in the sum over tasks."""
+    sampler: SamplerRef | None = None
+    """Where negatives come from, for objectives that sample them; default: uniformly from the
+    training universe."""
+    negatives: int = Field(default=128, ge=1)
+    """How many negatives are drawn."""
+    scorer: ScorerRef | None = None
+    """A scorer of its own over the shared towers; default: the model's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if isinstance(value, str | ComponentConfig):
+            value = {"objective": value}
+        value = as_dict(value)
+        if isinstance(value, dict):
+            if "type" in value and "objective" not in value:
+                own = {key: value[key] for key in value if key in cls.model_fields}
+                rest = {key: value[key] for key in value if key not in cls.model_fields}
+                value = {**own, "objective": rest}
+            if not value.get("name"):
+                value["name"] = _type_of(value.get("objective"))
+        return value
+
+
+def _type_of(objective: Any) -> str:
+    if isinstance(objective, ComponentConfig):
+        return objective.type
+    name = objective.get("type") if isinstance(objective, dict) else objective
+    # Whatever else is wrong with the objective is reported there.
+    return name.replace(".", "_") if isinstance(name, str) and name else "task"
+
+
+class TrainingConfig(Section):
+    """How a model is trained by gradients."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size of the optimiser."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay."""
+    batch_size: int = Field(default=128, ge=1)
+    """Queries in a step: sequences for causal history encoders, else interactions."""
+    epochs: int = Field(default=30, ge=1)
+    """At most this many passes over the training data."""
+    patience: int = Field(default=5, ge=1)
+    """Stop after this many evaluations without improvement."""
+    monitor: str = Field(default="ndcg@10", pattern=r"^[A-Za-z_][\w.-]*(@[1-9]\d*)?$")
+    """The validation measure that picks the best epoch: ``ndcg@10``, ``rmse``."""
+    gradient_clip: float | None = Field(default=None, gt=0)
+    """Largest norm of the gradient; default: no limit."""
+    logits_budget: float = Field(default=256.0, gt=0)
+    """Megabytes of logits above which a loss over the whole catalog is computed in chunks."""
+    validation_users: int | None = Field(default=None, ge=1)
+    """Validate on this many users, drawn by seed; default: all."""
+    evaluate_every: int = Field(default=1, ge=1)
+    """Epochs between evaluations."""
+
+
+class ModelConfig(Section):
+    """What is trained together: item tower, query tower, scorer and tasks."""
+
+    items: TowerConfig
+    """The item tower."""
+    queries: TowerConfig
+    """The query tower."""
+    scorer: ScorerRef = Field(default="dot")  # type: ignore[assignment]
+    """What compares a query with an item."""
+    tasks: list[TaskConfig] = Field(default_factory=list)
+    """What it learns; none: it is used as it is (zero-shot search)."""
+    training: TrainingConfig = TrainingConfig()
+    """How it is trained."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _unique_names(cls, tasks: list[TaskConfig]) -> list[TaskConfig]:
+        twice = [name for name, n in Counter(task.name for task in tasks).items() if n > 1]
+        if twice:
+            raise ValueError(f"several tasks are named {twice[0]!r}; give each a 'name'")
+        return tasks

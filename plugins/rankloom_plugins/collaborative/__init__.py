@@ -1,0 +1,1 @@
+"""Closed-form models of who took what: popularity, EASE, Markov transitions."""

@@ -1,0 +1,88 @@
+"""EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from rankloom.errors import ConfigError, NotFittedError
+from rankloom.protocols import Build, History, State, TrainData
+from rankloom_plugins.collaborative.item_item import Columns, ItemItemScorer
+from rankloom_plugins.collaborative.plugin import EaseConfig
+
+__all__ = ["Ease"]
+
+
+class Ease(ItemItemScorer):
+    """``B = I - P diag(1 / diag P)`` with ``P = (X'X + l2 I)^-1``; a query scores ``x B``.
+
+    ``X`` holds who took which item (0 or 1), positives of the training universe alone. ``x`` is
+    the query's history, so a new user needs no refit: a known user's fold-in equals its row of
+    ``X B``.
+    """
+
+    name = "ease"
+
+    def __init__(self, config: EaseConfig, build: Build) -> None:
+        super().__init__()
+        self.config = config
+
+    def fit(self, train: TrainData) -> None:
+        """Solve for the weights, in float64.
+
+        Raises:
+            ConfigError: The universe has more than ``max_items`` items.
+        """
+        size = int(train.universe.sum())
+        if size > self.config.max_items:
+            raise ConfigError(
+                f"ease: the training universe has {size:,} items, more than max_items = "
+                f"{self.config.max_items:,}; the fit would need about {24 * size**2 / 1e9:.1f} GB. "
+                f"Raise max_items if you have the memory, drop rare items (a k-core), or use markov "
+                f"or a model with an embedding instead."
+            )
+        users, columns = self.positives(train)
+        self.matrix = _weights(_gram(users, columns, train.n_users, size), self.config.l2)
+
+    def export_state(self) -> State:
+        """Return ``universe [u]`` int64 and ``weights [u, u]`` float32."""
+        if self.universe is None or self.matrix is None:
+            raise NotFittedError("ease has nothing to save yet: call fit first.")
+        return State(
+            {"universe": self.universe, "weights": self.matrix.cpu()},
+            {"n_items": len(self.column_of)},
+        )
+
+    def import_state(self, state: State) -> None:
+        """Take the weights back."""
+        self.set_universe(state.tensors["universe"], int(state.meta["n_items"]))
+        self.matrix = state.tensors["weights"]
+
+    def _events(self, history: History) -> Columns:
+        """Return each query's distinct items of the universe, all of weight 1."""
+        columns = self._lookup(history.items.values)
+        inside = columns >= 0
+        assert self.matrix is not None
+        size = max(self.matrix.shape[0], 1)
+        cells = (history.items.row_ids()[inside] * size + columns[inside]).unique()
+        ones = torch.ones(len(cells), device=cells.device)
+        return Columns(cells % size, ones, cells // size, len(history))
+
+
+def _gram(users: Tensor, columns: Tensor, n_users: int, size: int) -> Tensor:
+    """Return ``X'X [size, size]`` float64 of the 0/1 matrix of distinct (user, column) pairs."""
+    pairs = (users * size + columns).unique().numpy()
+    ones = np.ones(len(pairs))
+    taken = sparse.csr_matrix((ones, (pairs // size, pairs % size)), shape=(n_users, size))
+    return torch.from_numpy((taken.T @ taken).toarray())
+
+
+def _weights(gram: Tensor, l2: float) -> Tensor:
+    """Return EASE's weights ``[u, u]`` float32; overwrites ``gram``."""
+    gram.diagonal().add_(l2)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    inverse /= -inverse.diagonal().clone()
+    inverse.fill_diagonal_(0.0)
+    return inverse.float()

@@ -1,0 +1,60 @@
+"""Manifest of the closed-form collaborative scorers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from rankloom import ComponentConfig, ComponentSpec, component, hookimpl
+
+__all__ = ["EaseConfig", "MarkovConfig", "PopularityConfig", "register_scorers"]
+
+
+class PopularityConfig(ComponentConfig):
+    """How often an item was taken in training; needs no history."""
+
+    type: Literal["popularity"] = "popularity"
+    """The component's registered name."""
+
+
+class EaseConfig(ComponentConfig):
+    """EASE: linear item-to-item weights with a zero diagonal, in closed form."""
+
+    type: Literal["ease"] = "ease"
+    """The component's registered name."""
+    l2: float = Field(default=500.0, gt=0)
+    """Ridge strength; larger smooths more. 250 to 500 suits ML-100K, more rows want more."""
+    max_items: int = Field(default=30_000, ge=1)
+    """Largest training universe to fit: memory grows with its square (24 bytes a pair of items)."""
+
+
+class MarkovConfig(ComponentConfig):
+    """Transitions between items taken close after one another, weighted by recency."""
+
+    type: Literal["markov"] = "markov"
+    """The component's registered name."""
+    window: int = Field(default=20, ge=1)
+    """How many events after an item still count as following it."""
+    window_decay: float = Field(default=0.9, gt=0, le=1)
+    """Weight of a transition over distance ``d``: ``window_decay ** (d - 1)``."""
+    shrinkage: float = Field(default=20.0, ge=0)
+    """Added to an item's transition totals, so that rare pairs do not look certain."""
+    decay: float = Field(default=0.8, gt=0, le=1)
+    """Weight of the ``k``-th latest event of a history: ``decay ** k``, ``k`` from 0."""
+    max_length: int = Field(default=100, ge=1)
+    """How many of the latest events of a history are used."""
+    dense_items: int = Field(default=10_000, ge=0)
+    """Up to this many items transitions are held as a full matrix (faster), else sparse."""
+
+
+@hookimpl
+def register_scorers() -> Sequence[ComponentSpec]:
+    """Register popularity, EASE and Markov."""
+    family = "rankloom_plugins.collaborative"
+    return [
+        component(PopularityConfig, f"{family}.popularity:Popularity"),
+        component(EaseConfig, f"{family}.ease:Ease"),
+        component(MarkovConfig, f"{family}.markov:Markov"),
+    ]

@@ -1,0 +1,1 @@
+"""Ranking metrics: how a list of shown items is judged."""

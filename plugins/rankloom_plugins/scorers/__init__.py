@@ -1,0 +1,1 @@
+"""Scorers over towers, over a named model, and over other scorers."""

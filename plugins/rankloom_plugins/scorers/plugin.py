@@ -1,0 +1,86 @@
+"""Manifest of the scorers over towers, over a named model, and over other scorers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from rankloom import ComponentConfig, ComponentSpec, component, hookimpl
+from rankloom.config import ScorerRef
+
+__all__ = ["BlendConfig", "DotConfig", "ModelConfig", "register_scorers"]
+
+
+class DotConfig(ComponentConfig):
+    """Inner product of query and item vectors, optionally cosine and with biases."""
+
+    type: Literal["dot"] = "dot"
+    """The component's registered name."""
+    user_bias: bool = False
+    """Add a learned bias for each user; 0 for unknown users."""
+    item_bias: bool = False
+    """Add a learned bias for each item; 0 for items that were not there at fit time."""
+    global_bias: bool = False
+    """Add one learned number, which starts at the mean of the training values."""
+    cosine: bool = False
+    """Scale both vectors to length 1 first."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Divide the product by this (0.05 to 0.2 suits cosine)."""
+    learnable_temperature: bool = False
+    """Train the temperature, starting from the given one."""
+
+
+class ModelConfig(ComponentConfig):
+    """The scores of one of the pipeline's models."""
+
+    type: Literal["model"] = "model"
+    """The component's registered name."""
+    name: str | None = None
+    """The model's name; may be left out where the pipeline has one model."""
+    task: str | None = None
+    """Whose scores answer where tasks have scorers of their own; default: the first task."""
+
+
+class BlendConfig(ComponentConfig):
+    """A weighted mean of other scorers' scores, each standardised per query."""
+
+    type: Literal["blend"] = "blend"
+    """The component's registered name."""
+    parts: list[ScorerRef] = Field(min_length=1)
+    """The scorers to blend."""
+    weights: list[float] | None = None
+    """One weight a part, none negative; default: equal, or chosen on validation."""
+    calibrate: bool = True
+    """Choose the weights that maximise NDCG@k on validation; ignored where weights are given."""
+    k: int = Field(default=10, ge=1)
+    """Length of the list whose NDCG is maximised."""
+    max_queries: int = Field(default=2000, ge=1)
+    """Most validation queries used for the choice; drawn by seed where there are more."""
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> BlendConfig:
+        if self.weights is None:
+            return self
+        if len(self.weights) != len(self.parts):
+            raise ValueError(
+                f"weights has {len(self.weights)} numbers for {len(self.parts)} parts; "
+                f"give one for each part"
+            )
+        if min(self.weights) < 0 or sum(self.weights) <= 0:
+            raise ValueError("weights must not be negative, and at least one must be above 0")
+        return self
+
+
+@hookimpl
+def register_scorers() -> Sequence[ComponentSpec]:
+    """Register dot, model and blend."""
+    family = "rankloom_plugins.scorers"
+    return [
+        component(
+            DotConfig, f"{family}.dot:Dot", inner_product=True, needs_vectors=True, catalog=True
+        ),
+        component(ModelConfig, f"{family}.model:ModelScorer"),
+        component(BlendConfig, f"{family}.blend:Blend"),
+    ]

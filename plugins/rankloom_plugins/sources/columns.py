@@ -1,0 +1,75 @@
+"""Which column of a table is what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rankloom.data.checks import ROW, Origin, require_columns
+from rankloom.errors import DataError
+from rankloom_plugins.sources.plugin import ColumnNames
+
+__all__ = ["log_columns", "side_id"]
+
+#: Names that columns usually have, in lower case without separators, the most usual first.
+_USUAL = {
+    "user": ("user", "userid", "uid", "customer", "customerid", "visitor", "visitorid", "member",
+             "memberid", "reviewerid", "account", "accountid", "session", "sessionid"),
+    "item": ("item", "itemid", "iid", "movie", "movieid", "product", "productid", "asin", "sku",
+             "article", "articleid", "book", "bookid", "isbn", "news", "newsid", "song", "songid",
+             "track", "trackid", "parentasin"),
+    "value": ("rating", "value", "score", "stars", "overall", "count", "plays", "playtime",
+              "quantity", "weight"),
+    "time": ("timestamp", "time", "ts", "date", "datetime", "unixreviewtime", "createdat"),
+}  # fmt: skip
+
+
+def log_columns(names: Sequence[str], given: ColumnNames, origin: Origin) -> dict[str, str]:
+    """Return the column of each role that a log has; user and item are always there.
+
+    Raises:
+        DataError: A named column is missing, or the user's or item's cannot be guessed.
+    """
+    declared = {role: name for role, name in given.model_dump().items() if name is not None}
+    require_columns(names, declared.values(), origin)
+    left = [name for name in names if name != ROW and name not in declared.values()]
+    columns = {}
+    for role, usual in _USUAL.items():
+        name = declared.get(role) or _first_usual(left, usual)
+        if name is not None:
+            columns[role] = name
+        elif role in {"user", "item"}:
+            raise DataError(
+                f"{origin.name}: cannot tell which column is the {role}. Name it under 'columns:' "
+                f"(columns: {{{role}: NAME}}). Columns: "
+                f"{', '.join(name for name in names if name != ROW)}."
+            )
+    return columns
+
+
+def side_id(
+    names: Sequence[str], side: str, declared: str | None, log_name: str, origin: Origin
+) -> str:
+    """Return the id column of an items or users table.
+
+    Args:
+        names: The table's columns.
+        side: ``"item"`` or ``"user"``.
+        declared: What config says.
+        log_name: What the log calls it.
+        origin: Where the table came from.
+
+    Raises:
+        DataError: The declared column is missing.
+    """
+    if declared is not None:
+        require_columns(names, [declared], origin)
+        return declared
+    if log_name in names:
+        return log_name
+    own = [name for name in names if name != ROW]
+    return _first_usual(own, (*_USUAL[side], "id")) or own[0]
+
+
+def _first_usual(names: Sequence[str], usual: Sequence[str]) -> str | None:
+    bare = {"".join(c for c in name.lower() if c.isalnum()): name for name in reversed(names)}
+    return next((bare[name] for name in usual if name in bare), None)

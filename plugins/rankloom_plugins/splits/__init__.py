@@ -1,0 +1,1 @@
+"""Splits: how data is divided."""
