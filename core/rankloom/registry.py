@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rankloom.components import KINDS, ComponentConfig, ComponentSpec
 from rankloom.errors import ConfigError, MissingExtraError, PluginError, did_you_mean
-from rankloom.host import Host, get_host
 from rankloom.hookspecs import PROJECT
+from rankloom.host import Host, get_host
 
 if TYPE_CHECKING:
     from rankloom.protocols.build import Build

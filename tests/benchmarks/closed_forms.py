@@ -75,7 +75,7 @@ def validation(judged: ValidationBlock) -> ValidationData:
 def ndcg(scores: Tensor, judged: ValidationBlock, k: int = 10) -> Tensor:
     """Return NDCG@k of each query ``[q]``; ties keep the order of item indices."""
     allowed = judged.candidates.allowed(len(judged.queries)) & ~scores.isnan()
-    ranked = scores.masked_fill(~allowed, -math.inf).argsort(1, descending=True, stable=True)
+    ranked = scores.masked_fill(~allowed, -math.inf).argsort(dim=1, descending=True, stable=True)
     hits = dense(judged.targets, scores.shape[1]) & allowed
     gains = 1.0 / torch.log2(torch.arange(k, dtype=torch.float64) + 2.0)
     got = (hits.gather(1, ranked[:, :k]) * gains).sum(1)

@@ -71,7 +71,7 @@ def load(path: Path) -> LeaveLastOut:
     _, items = np.unique(raw[:, 1], return_inverse=True)
     order = np.lexsort((np.arange(len(raw)), raw[:, 3], users))
     counts = np.bincount(users)
-    sequences = list(torch.from_numpy(items[order]).split(counts.tolist()))
+    sequences = list(torch.split(torch.from_numpy(items[order]), counts.tolist()))
     n_items = int(items.max()) + 1
     universe = torch.zeros(n_items, dtype=torch.bool)
     universe[torch.cat([s[:-2] for s in sequences])] = True
@@ -94,17 +94,20 @@ class Block(nn.Module):
     def attend(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.drop(self.out(mixed.transpose(1, 2).flatten(2)))
+        mixed_heads: Tensor = self.drop(self.out(mixed.transpose(1, 2).flatten(2)))
+        return mixed_heads
 
     def feed(self, x: Tensor) -> Tensor:
-        return self.drop(self.down(self.drop(self.act(self.up(x)))))
+        fed: Tensor = self.drop(self.down(self.drop(self.act(self.up(x)))))
+        return fed
 
     def forward(self, x: Tensor) -> Tensor:
         if self.norm_first:
             x = x + self.attend(self.norm1(x))
             return x + self.feed(self.norm2(x))
         x = self.norm1(x + self.attend(x))
-        return self.norm2(x + self.feed(x))
+        normed: Tensor = self.norm2(x + self.feed(x))
+        return normed
 
 
 class PlainSASRec(nn.Module):
@@ -144,14 +147,14 @@ def train_epochs(model: PlainSASRec, data: LeaveLastOut, s: Settings) -> Iterato
     for _ in range(s.epochs):
         model.train()
         total = 0.0
-        batches = torch.randperm(len(inputs), generator=generator).split(s.batch_size)
+        batches = torch.split(torch.randperm(len(inputs), generator=generator), s.batch_size)
         for rows in batches:
             keep = real[rows]
             queries = model(inputs[rows])[keep]
             logits = queries @ model.items(universe).T
             loss = F.cross_entropy(logits, column[targets[rows][keep]])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             total += loss.item()
         yield total / len(batches)

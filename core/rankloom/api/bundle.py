@@ -49,7 +49,9 @@ def write_bundle(
         (target / "config.yaml").write_text(config, encoding="utf-8")
         _write_dataset(target, dataset)
         tensors, meta = _export(parts)
-        save_file({k: v.contiguous().clone() for k, v in tensors.items()}, target / "state.safetensors")
+        save_file(
+            {k: v.contiguous().clone() for k, v in tensors.items()}, target / "state.safetensors"
+        )
         _write_json(target / "state.json", meta)
         _write_json(target / "manifest.json", {"format": FORMAT, **manifest})
         if directory.exists():
@@ -149,7 +151,12 @@ def read_dataset(directory: Path) -> Dataset:
     frame = pl.read_parquet(directory / "interactions.parquet")
     column = {name: torch.from_numpy(frame[name].to_numpy().copy()) for name in frame.columns}
     events = Interactions(
-        column["user"], column["item"], column["value"], column["time"], column["row"], data["timed"]
+        column["user"],
+        column["item"],
+        column["value"],
+        column["time"],
+        column["row"],
+        data["timed"],
     )
     return Dataset(
         tables["item"],
@@ -193,5 +200,3 @@ def read_parts(directory: Path, parts: Parts) -> None:
             own = {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
             table.features[encoder] = Features(own, tensors[f"present/{name}/{encoder}"])
         model.eval()
-
-

@@ -162,8 +162,11 @@ class Judge:
         if name not in rows or not children or not len(self.split.validation.targets):
             return None, None
         key = {id(child): i for i, child in enumerate(children)}
-        parts = {n: s for n, s in rows.items() if id(_plain(s)) in {id(_plain(c)) for c in children}
-                 or id(s) in key}
+        parts = {
+            n: s
+            for n, s in rows.items()
+            if id(_plain(s)) in {id(_plain(c)) for c in children} or id(s) in key
+        }
         if not parts:
             return None, None
         found = {n: self.rank(s, self.split.validation) for n, s in parts.items()}
@@ -187,7 +190,7 @@ class Judge:
 
 def _plain(scorer: Any) -> Any:
     """The model handle behind a ``model`` scorer, else the scorer itself."""
-    return getattr(scorer, "handle", scorer)
+    return getattr(scorer, "target", scorer)
 
 
 def _named(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -175,9 +175,7 @@ class Fitter:
             validate = Validator(
                 ModelHandle(model, table), queries, settings, self.config.evaluation.block_size
             )
-        module = TrainingModule(
-            model, table, train.universe, settings, validate, self.config.seed
-        )
+        module = TrainingModule(model, table, train.universe, settings, validate, self.config.seed)
         feed = self._feed(name, train)
         batches = Batches(feed, settings.batch_size, self.config.seed)
         directory = self.directory / ("refit" if validation is None else "fit") / name
@@ -204,7 +202,7 @@ class Fitter:
         """``data.history``, or its default: ``others`` for random splits and ratings."""
         chosen = self.config.data.history
         if chosen is not None:
-            return cast(Literal["before", "others"], chosen)
+            return chosen
         return "others" if rated or self.config.data.split.type in ("random", "files") else "before"
 
     def _calibrate(self) -> None:

@@ -39,14 +39,19 @@ def load_dataset(
     """
     data = config.data
     build = Build(base_dir=base_dir, seed=config.seed)
-    spec = registry.get("source", data.source.type)
     if frames is not None:
-        source_class = registry.implementation(spec)
+        settings = data.source or registry.get("source", "tables").config(type="tables")
+        source_class = registry.implementation(registry.get("source", settings.type))
         if not hasattr(source_class, "from_frames"):
             raise ConfigError(
-                f"data.source: {data.source.type!r} reads no data frames; use {{type: tables}}."
+                f"data.source: {settings.type!r} reads no data frames; use {{type: tables}}."
             )
-        source = source_class.from_frames(data.source, build, **frames)
+        source = source_class.from_frames(settings, build, **frames)
+    elif data.source is None:
+        raise ConfigError(
+            "data.source: nothing says where the data is. Name a source, for example "
+            "{type: movielens, path: data/ml-latest-small}, or call .fit(interactions=frame)."
+        )
     else:
         source = registry.build("source", data.source, build)
     dataset: Dataset = source.load()
@@ -69,7 +74,7 @@ def make_split(config: PipelineConfig, registry: Registry, dataset: Dataset) -> 
 
 def _sample_users(dataset: Dataset, share: float, seed: int) -> Dataset:
     """Keep all interactions of a few users, so that every stage still has something to do."""
-    users = dataset.interactions.users.unique()
+    users = torch.unique(dataset.interactions.users)
     generator = torch.Generator().manual_seed(seed)
     count = min(len(users), max(20, round(len(users) * share)))
     kept = users[torch.randperm(len(users), generator=generator)[:count]]

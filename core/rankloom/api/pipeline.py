@@ -205,10 +205,13 @@ class Pipeline:
         dataset = self.dataset
         assert dataset is not None
         read = {
-            field.removeprefix("item.") for t in parts.tables.values() for field in t.fields.values()
+            field.removeprefix("item.")
+            for t in parts.tables.values()
+            for field in t.fields.values()
         }
-        texts = sorted(f for f in read if f in dataset.items.fields
-                       and dataset.items.fields[f].type == "text")
+        texts = sorted(
+            f for f in read if f in dataset.items.fields and dataset.items.fields[f].type == "text"
+        )
         if len(texts) > 1:
             raise ConfigError(
                 f"text_as: item encoders read several text fields ({', '.join(texts)}); say which "
@@ -244,11 +247,10 @@ class Pipeline:
         if self.split is None:
             self.split = make_split(self.config, self.registry, dataset)
         metrics = [
-            self.registry.build("metric", metric, Build()) for metric in self.config.evaluation.metrics
+            self.registry.build("metric", metric, Build())
+            for metric in self.config.evaluation.metrics
         ]
-        judge = Judge(
-            self.config, parts, self.engine, dataset, self.split, metrics, self.seconds
-        )
+        judge = Judge(self.config, parts, self.engine, dataset, self.split, metrics, self.seconds)
         return judge.report(phase, tell)
 
     # -- recommend ---------------------------------------------------------------------------
@@ -407,8 +409,10 @@ class Pipeline:
         if skip >= 0:
             cosine[skip] = -torch.inf
         top = cosine.topk(min(k, len(cosine)))
-        items = [i if s > -torch.inf else -1 for i, s in zip(
-            top.indices.tolist(), top.values.tolist(), strict=True)]
+        items = [
+            i if s > -torch.inf else -1
+            for i, s in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        ]
         return Slate.of(dataset.items, items, top.values.tolist(), [0.0] * len(items), {})
 
     # -- grow --------------------------------------------------------------------------------
@@ -506,7 +510,7 @@ class Pipeline:
         config = self.config
         out: dict[str, Any] = {
             "name": config.name,
-            "source": config.data.source.type,
+            "source": config.data.source.type if config.data.source else "data frames",
             "split": config.data.split.type,
             "models": {
                 name: {

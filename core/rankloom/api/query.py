@@ -117,9 +117,7 @@ class QueryResolver:
         real = [row[row >= 0] for row in rows]
         known = RaggedIndices.cat_rows([seen, RaggedIndices.from_lists(real)])
         has_text = torch.tensor([bool(text) for text in texts])
-        return QueryBatch(
-            users, history, known, times, text_vectors=vectors, has_text=has_text
-        )
+        return QueryBatch(users, history, known, times, text_vectors=vectors, has_text=has_text)
 
     def _text_vectors(self, texts: Sequence[str]) -> dict[str, Tensor]:
         if not any(texts):

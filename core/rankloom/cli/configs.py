@@ -29,13 +29,11 @@ def expand(config: ConfigFile, set_: Overrides = None, json: Json = False) -> No
     """Print a pipeline file with every default filled in."""
     from rankloom import config as configuration
 
-    expanded = configuration.expand(configuration.load_config(config, overrides=tuple(set_ or ())))
+    loaded = configuration.load_config(config, overrides=tuple(set_ or ()))
     if json:
-        emit_json(expanded)
-        return
-    import yaml
-
-    typer.echo(yaml.safe_dump(expanded, sort_keys=False, allow_unicode=True), nl=False)
+        emit_json(configuration.dump(loaded))
+    else:
+        typer.echo(configuration.expand(loaded), nl=False)
 
 
 def schema(

@@ -26,11 +26,13 @@ def describe_data(config: ConfigFile, set_: Overrides = None, json: Json = False
     from rankloom.config import load_config
 
     loaded = load_config(config, overrides=tuple(set_ or ()))
-    from rankloom.api import load_data
+    from rankloom.api.loading import load_dataset, make_split
     from rankloom.data.describe import describe
+    from rankloom.registry import default_registry
 
-    dataset, split = load_data(loaded, base_dir=config.resolve().parent)
-    facts = describe(dataset, split)
+    registry = default_registry()
+    dataset = load_dataset(loaded, registry, config.resolve().parent)
+    facts = describe(dataset, make_split(loaded, registry, dataset))
     if json:
         emit_json(facts)
         return

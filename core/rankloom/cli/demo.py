@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rankloom.cli.options import Json
+from rankloom.cli.progress import bars
 from rankloom.cli.show import console, emit_json, print_frame
 from rankloom.errors import ConfigError
 
@@ -31,7 +32,8 @@ HISTORY: Mapping[str, str] = {
 }
 #: A film that is in no data set.
 ADDED_ID = "rankloom-1"
-ADDED_TITLE = "Star Wars: The Last Droid (2031)"
+ADDED_TITLE = "Star Wars: The Last Droid"
+ADDED_YEAR = 2031
 ADDED_GENRES = ("Action", "Adventure", "Sci-Fi")
 
 
@@ -54,8 +56,10 @@ def demo(
     overrides = [f"data.source.path={data.resolve()}"] if data else []
     from rankloom.api import Pipeline
 
-    pipeline = Pipeline.from_config(file, overrides=overrides).fit(progress=not json)
-    report = pipeline.evaluate(progress=not json)
+    pipeline = Pipeline.from_config(file, overrides=overrides, base_dir=file.resolve().parent)
+    with bars(not json) as tell:
+        pipeline.fit(progress=not json, report=tell)
+        report = pipeline.evaluate(tell=tell)
     if not json:
         report.print(console())
     answers = _answers(pipeline)
@@ -105,8 +109,9 @@ def added_film() -> pl.DataFrame:
         {
             "id": [ADDED_ID],
             "title": [ADDED_TITLE],
+            "year": [float(ADDED_YEAR)],
             "genres": [list(ADDED_GENRES)],
-            "title_genres": [f"{ADDED_TITLE} {' '.join(ADDED_GENRES)}"],
+            "title_genres": [f"{ADDED_TITLE} ({ADDED_YEAR}). Genres: {', '.join(ADDED_GENRES)}"],
         }
     )
 

@@ -28,10 +28,10 @@ def bundle_of(path: Path) -> Path:
         )
     if (path / "bundle").is_dir():
         return path / "bundle"
-    if (path / "config.yaml").is_file() and (path / "log.jsonl").is_file():
+    if (path / "config.yaml").is_file() and not (path / "manifest.json").is_file():
         raise BundleError(
             f"{path} is a run without a bundle: its fit has not finished. Go on with "
-            f"`rankloom fit {path / 'config.yaml'} --run-dir {path}`."
+            f"`rankloom fit CONFIG --run-dir {path}`."
         )
     return path
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rankloom.cli.options import Json
-from rankloom.cli.show import emit_json, print_table
+from rankloom.cli.show import emit_json, note, print_table
 
 __all__ = ["app", "list_plugins"]
 
@@ -40,12 +40,40 @@ def list_plugins(
 
 
 def _print_plugins(found: list[dict[str, Any]]) -> None:
-    print_table(
-        "",
-        ["plugin", "distribution", "version", "components", "wraps", "state"],
-        [],
-    )
+    columns = ["plugin", "from", "components", "modality", "extras", "wraps", "state"]
+    print_table("", columns, [_row(plugin) for plugin in found])
+    for plugin in found:
+        if plugin["problem"]:
+            note(f"{plugin['name']}: {plugin['problem']}")
+
+
+def _row(plugin: dict[str, Any]) -> list[Any]:
+    components = plugin["components"]
+    kinds = dict.fromkeys(one["kind"] for one in components)
+    listed = [
+        f"{kind}: {', '.join(one['name'] for one in components if one['kind'] == kind)}"
+        for kind in kinds
+    ]
+    state = "failed" if plugin["problem"] else "disabled" if plugin["disabled"] else "ready"
+    return [
+        plugin["name"],
+        f"{plugin['distribution']} {plugin['version']}".strip() or "given by hand",
+        "\n".join(listed),
+        sorted({one["modality"] for one in components if one["modality"]}),
+        sorted({extra for one in components for extra in one["extras"]}),
+        plugin["wraps"],
+        state,
+    ]
 
 
 def _print_components(found: list[dict[str, Any]]) -> None:
-    print_table("", [], [])
+    rows = [
+        [one["kind"], one["name"], plugin["name"], one["modality"], one["extras"], one["summary"]]
+        for plugin in found
+        for one in plugin["components"]
+    ]
+    print_table(
+        "",
+        ["kind", "name", "plugin", "modality", "extras", "what"],
+        sorted(rows, key=lambda row: row[:2]),
+    )

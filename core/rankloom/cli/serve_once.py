@@ -9,6 +9,7 @@ import typer
 
 from rankloom.cli.options import FittedDir, Json, TopK
 from rankloom.cli.paths import bundle_of
+from rankloom.cli.progress import bars
 from rankloom.cli.show import emit_json, note, print_frame
 from rankloom.errors import QueryError
 
@@ -79,14 +80,16 @@ def recommend(
     if users is not None:
         _recommend_many(pipeline, users, out, k, json)
         return
+    # only where asked for, so that the defaults are the API's
+    options: dict[str, Any] = {"exclude": _ids(exclude)} if exclude else {}
     slate = pipeline.recommend(
         user,
         history=_ids(history),
-        append_history=_ids(append_history),
+        append_history=_ids(append_history) or (),
         text=text,
         fields=fields or None,
         k=k,
-        exclude=_ids(exclude),
+        **options,
     )
     if json:
         emit_json(slate.to_dict())
@@ -151,7 +154,10 @@ def _check_out(out: Path | None) -> None:
 def _recommend_many(pipeline: Pipeline, users: str, out: Path | None, k: int, json: bool) -> None:
     assert out is not None
     chosen = None if users == "all" else _ids(users)
-    frame = pipeline.recommend_all(chosen, k=k, progress=not json)
+    with bars(not json) as bar:
+        frame = pipeline.recommend_all(
+            chosen, k=k, tell=lambda done, total: bar("users", done, total)
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     getattr(frame, _WRITERS[out.suffix])(out)
     if json:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json as jsonlib
+import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rankloom.cli.options import ConfigFile, FittedDir, Json, Overrides
 from rankloom.cli.paths import bundle_of, new_run_dir, unfinished_run
-from rankloom.cli.show import console, emit_json, note
+from rankloom.cli.progress import bars
+from rankloom.cli.show import console, emit_json, note, plain
+
+if TYPE_CHECKING:
+    from rankloom.config import PipelineConfig
 
 __all__ = ["evaluate", "fit"]
 
@@ -52,33 +58,45 @@ def fit(
     from rankloom.config import load_config
 
     loaded = load_config(config, overrides=tuple(set_ or ()))
-    start = bundle_of(initial) if initial else None
-    name = loaded.name
-    target = run_dir
-    if target is None and not dry_run:
-        found = unfinished_run(name) if resume else None
-        target = found or new_run_dir(name, datetime.now(UTC))
-    if not json and target is not None:
+    options: dict[str, Any] = {"initial": bundle_of(initial)} if initial else {}
+    target = None if dry_run else run_dir or _run_dir(loaded.name, resume)
+    if target is not None:
+        _start_run(target, loaded)
         note(f"run directory: {target}")
     from rankloom.api import Pipeline
 
-    pipeline = Pipeline.from_config(
-        loaded, base_dir=config.resolve().parent if config.is_file() else None
-    ).fit(
-        run_dir=None if dry_run else target,
-        progress=not json,
-        dry_run=dry_run,
-        resume=resume is not False,
-        initial=start,
-    )
-    if json:
-        emit_json(
-            {"run": None if dry_run else str(target), "dry_run": dry_run, **pipeline.describe()}
+    pipeline = Pipeline.from_config(loaded, base_dir=config.resolve().parent)
+    with bars(not json) as report:
+        pipeline.fit(
+            run_dir=target,
+            progress=not json,
+            dry_run=dry_run,
+            resume=resume is not False,
+            report=report,
+            **options,
         )
+    if dry_run:
+        pipeline.evaluate()
+    if json:
+        run = None if target is None else str(target)
+        emit_json({"run": run, "dry_run": dry_run, **pipeline.describe()})
     elif dry_run:
         note("dry run: every stage passed")
     else:
         note(f"fitted; next: rankloom evaluate {target}")
+
+
+def _run_dir(name: str, resume: bool | None) -> Path:
+    found = unfinished_run(name) if resume else None
+    return found or new_run_dir(name, datetime.now(UTC))
+
+
+def _start_run(run: Path, config: PipelineConfig) -> None:
+    """Write the config first, so that a run that is cut short can be told by name."""
+    from rankloom.config import expand
+
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "config.yaml").write_text(expand(config), encoding="utf-8")
 
 
 def evaluate(
@@ -92,8 +110,21 @@ def evaluate(
     bundle = bundle_of(run)
     from rankloom.api import Pipeline
 
-    report = Pipeline.load(bundle).evaluate(phase=phase, progress=not json)
+    pipeline = Pipeline.load(bundle)
+    with bars(not json) as tell:
+        report = pipeline.evaluate(phase=phase, tell=tell)
+    found = report.to_dict()
+    if bundle != run:
+        _keep(run / "metrics.json", phase, found)
     if json:
-        emit_json(report.to_dict())
+        emit_json(found)
     else:
         report.print(console())
+
+
+def _keep(path: Path, phase: str, report: dict[str, Any]) -> None:
+    """Put a report into the run's metrics, where ``runs compare`` finds it."""
+    old = jsonlib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    new = path.with_suffix(".json.new")
+    new.write_text(jsonlib.dumps(plain({**old, phase: report}), indent=1), encoding="utf-8")
+    os.replace(new, path)

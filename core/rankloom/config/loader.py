@@ -104,7 +104,11 @@ def _missing(path: Path) -> str:
     near = difflib.get_close_matches(path.name, there, n=1, cutoff=0.5)
     hint = f" Did you mean {str(folder / near[0])!r}?" if near else ""
     if not near:
-        hint = f" YAML files there: {', '.join(there[:5])}." if there else " `rankloom init` writes one."
+        hint = (
+            f" YAML files there: {', '.join(there[:5])}."
+            if there
+            else " `rankloom init` writes one."
+        )
     return f"There is no pipeline file {path}.{hint}"
 
 

@@ -80,9 +80,7 @@ def infer_fields(frame: pl.DataFrame, side: str = "item") -> dict[str, FieldSpec
     Returns:
         ``{column: spec}`` in the frame's order.
     """
-    return {
-        name: _infer(frame[name], f"{side}.{name}") for name in frame.columns if name != ROW
-    }
+    return {name: _infer(frame[name], f"{side}.{name}") for name in frame.columns if name != ROW}
 
 
 def _infer(column: pl.Series, name: str) -> FieldSpec:
@@ -166,9 +164,7 @@ def build_table(
     return Table(side, IdMap(raw[id_column]), typed, specs)
 
 
-def _typed(
-    raw: pl.DataFrame, source: FieldSource, origin: Origin, checks: RowChecks
-) -> pl.Series:
+def _typed(raw: pl.DataFrame, source: FieldSource, origin: Origin, checks: RowChecks) -> pl.Series:
     """Return a field's values in the type that its encoders read, null where missing."""
     column, kind = raw[source.column], source.spec.type
     if kind == "vector":

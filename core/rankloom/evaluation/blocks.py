@@ -22,7 +22,7 @@ __all__ = ["UNRANKED", "evaluate_vectors", "iterate", "metrics_of_ranks", "ranks
 #: Rank of a target that cannot be shown: masked, excluded or without a score.
 UNRANKED = torch.iinfo(torch.int64).max
 
-_BLOCK_BYTES = 32 * 2**20  # float32 scores of one block of queries
+_BLOCK_BYTES = 16 * 2**20  # float32 scores of one block of queries
 _TARGETS, _COLUMNS = 1024, 4096  # a tile of comparisons: 16 MB where rows have to be copied
 
 
@@ -59,14 +59,25 @@ def _ranks(
     scores: Tensor, picked: Tensor | None, rows: Tensor, columns: Tensor, own: Tensor
 ) -> Tensor:
     """Ranks of some targets; ``picked`` is their rows as a view, if they lie side by side."""
-    ahead = torch.ones_like(rows)
+    better, level = torch.zeros_like(rows), torch.zeros_like(rows)
     for tile in iterate(scores.shape[1], _COLUMNS):
         rivals = scores[rows, tile] if picked is None else picked[:, tile]
-        ahead += (rivals > own[:, None]).sum(1)
-        equal = rivals == own[:, None]
+        # Adding bools up as int32 is several times faster than as int64, the default.
+        better += (rivals > own[:, None]).sum(1, dtype=torch.int32)
+        level += (rivals >= own[:, None]).sum(1, dtype=torch.int32)
+    tied = (level - better > 1).nonzero()[:, 0]  # level with more than itself: rare
+    better[tied] += _ties_before(scores, rows[tied], columns[tied], own[tied])
+    return better + 1
+
+
+def _ties_before(scores: Tensor, rows: Tensor, columns: Tensor, own: Tensor) -> Tensor:
+    """How many lower columns have exactly the target's score."""
+    before = torch.zeros_like(rows)
+    for tile in iterate(scores.shape[1] if rows.numel() else 0, _COLUMNS):
         at = torch.arange(tile.start, tile.stop, device=scores.device)
-        ahead += equal.logical_and_(at < columns[:, None]).sum(1)
-    return ahead
+        equal = (scores[rows, tile] == own[:, None]) & (at < columns[:, None])
+        before += equal.sum(1, dtype=torch.int32)
+    return before
 
 
 def metrics_of_ranks(ranks: Tensor, targets: RaggedIndices, ks: Sequence[int]) -> dict[str, Tensor]:
@@ -111,7 +122,7 @@ def evaluate_vectors(
         targets: Items each query should find, at least one; repeated ones count once.
         seen: Items excluded from each query's ranking; a target among them cannot be found.
         ks: List lengths.
-        block: Queries at a time; by default as many as keep the scores within 32 MB.
+        block: Queries at a time; by default as many as keep the scores within 16 MB.
         candidates: ``[n]`` bool, items that may be ranked, or None for all.
 
     Returns:

@@ -142,11 +142,11 @@ def compare_results(
     pairs = [(a, b) for a in averaged if a not in present for b in present]
     if hybrid is not None and best is not None and (hybrid, best) not in pairs:
         pairs.append((hybrid, best))
-    found = {pair: compare(*pair) for pair in pairs if pair[0] != pair[1]}
-    verdict = None if hybrid is None or best is None else found.get((hybrid, best))
+    compared = {pair: compare(*pair) for pair in pairs}
+    verdict = None if hybrid is None or best is None else compared[hybrid, best]
     missing = [name for name in references if name not in averaged]
     warnings = [f"{name} is not in the table, so nothing is compared with it." for name in missing]
-    return Compared(rows, list(found.values()), verdict, warnings)
+    return Compared(rows, list(compared.values()), verdict, warnings)
 
 
 def _as_list(found: Results) -> Sequence[RankingResult]:

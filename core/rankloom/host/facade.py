@@ -12,11 +12,11 @@ from typing import Any
 
 from rankloom.components import ComponentSpec
 from rankloom.errors import PluginError, did_you_mean
+from rankloom.hookspecs import HOOK_OF_KIND, STAGES, hookimpl
 from rankloom.host.find import Found, find_extra, find_installed
 from rankloom.host.load import HOOKS, Loaded, load, new_manager
 from rankloom.host.records import ComponentInfo, PluginInfo, PluginProblem
 from rankloom.host.trace import trace_calls
-from rankloom.hookspecs import HOOK_OF_KIND, STAGES, hookimpl
 
 __all__ = ["Host"]
 

@@ -11,8 +11,8 @@ import pluggy
 from rankloom import hookspecs
 from rankloom.components import ComponentConfig, ComponentSpec
 from rankloom.errors import PluginError, did_you_mean
-from rankloom.host.find import Found
 from rankloom.hookspecs import HOOK_OF_KIND, PROJECT
+from rankloom.host.find import Found
 
 __all__ = ["HOOKS", "Loaded", "load", "new_manager"]
 

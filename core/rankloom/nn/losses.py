@@ -13,6 +13,8 @@ from rankloom.protocols import CandidateBatch, Encoded, ScoreFunction, TrainBatc
 
 __all__ = ["chunked_cross_entropy", "cross_entropy", "slice_candidates", "weighted_mean"]
 
+_Parts = tuple[Tensor, Tensor, Tensor, Tensor]
+
 
 def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
     """Return ``sum(w * l) / sum(w)`` of two ``[q]`` tensors; 0 (with a gradient) if all w are 0."""
@@ -56,9 +58,8 @@ def cross_entropy(score: ScoreFunction, batch: TrainBatch, label_smoothing: floa
     if candidates.mask is None:
         losses = F.cross_entropy(logits, columns, reduction="none", label_smoothing=label_smoothing)
         return weighted_mean(losses, batch.weights)
-    return weighted_mean(
-        _losses(*_parts(logits, columns, bool(label_smoothing)), label_smoothing), batch.weights
-    )
+    losses = _losses(_parts(logits, columns, bool(label_smoothing)), label_smoothing)
+    return weighted_mean(losses, batch.weights)
 
 
 def chunked_cross_entropy(
@@ -81,7 +82,7 @@ def chunked_cross_entropy(
     candidates, columns = _catalog(batch)
     smooth = bool(label_smoothing)
 
-    def part(start: int, stop: int) -> tuple[Tensor, ...]:
+    def part(start: int, stop: int) -> _Parts:
         return _parts(
             _logits(score, slice_candidates(candidates, start, stop)), columns - start, smooth
         )
@@ -95,9 +96,8 @@ def chunked_cross_entropy(
             else part(start, stop)
         )
     log_norms, targets, totals, counts = (torch.stack(x) for x in zip(*results, strict=True))
-    losses = _losses(
-        log_norms.logsumexp(0), targets.sum(0), totals.sum(0), counts.sum(0), label_smoothing
-    )
+    summed = log_norms.logsumexp(0), targets.sum(0), totals.sum(0), counts.sum(0)
+    losses = _losses(summed, label_smoothing)
     return weighted_mean(losses, batch.weights)
 
 
@@ -115,7 +115,7 @@ def _logits(score: ScoreFunction, candidates: CandidateBatch) -> Tensor:
     return logits if candidates.mask is None else logits.masked_fill(~candidates.mask, -torch.inf)
 
 
-def _parts(logits: Tensor, columns: Tensor, smooth: bool) -> tuple[Tensor, ...]:
+def _parts(logits: Tensor, columns: Tensor, smooth: bool) -> _Parts:
     """Log-normaliser, target logit (0 if elsewhere), sum and number of allowed logits: ``[q]``."""
     inside = (columns >= 0) & (columns < logits.shape[1])
     picked = logits.gather(1, columns.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
@@ -128,7 +128,8 @@ def _parts(logits: Tensor, columns: Tensor, smooth: bool) -> tuple[Tensor, ...]:
     return log_norm, target, logits.masked_fill(~allowed, 0).sum(1), allowed.sum(1).to(logits)
 
 
-def _losses(log_norm: Tensor, target: Tensor, total: Tensor, count: Tensor, mass: float) -> Tensor:
+def _losses(parts: _Parts, mass: float) -> Tensor:
+    log_norm, target, total, count = parts
     losses = log_norm - target
     if mass:
         losses = (1 - mass) * losses + mass * (log_norm - total / count.clamp(min=1))

@@ -162,7 +162,7 @@ class Builder:
             self._parts.rows[name] = self._scorer(scorer)
 
     def _named(self, kind: str, name: str) -> Any:
-        config = self.registry.get(kind, name).config()
+        config = self.registry.get(kind, name).config(type=name)
         return self._scorer(config) if kind == "scorer" else self._other(kind, config)
 
     def _other(self, kind: str, config: ComponentConfig, build: Build | None = None) -> Any:
@@ -244,7 +244,8 @@ class Builder:
             return self._other("fusion", tower.fusion, build)
         if len(encoders) == 1:
             return None
-        return self.registry.build("fusion", self.registry.get("fusion", "concat").config(), build)
+        concat = self.registry.get("fusion", "concat").config(type="concat")
+        return self._other("fusion", concat, build)
 
     def _encoders(
         self,

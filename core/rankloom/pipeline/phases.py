@@ -78,7 +78,7 @@ class PhaseQueries:
 
     def blocks(self, size: int) -> Iterator[tuple[QueryBatch, RaggedIndices, Tensor]]:
         """Yield (queries, targets, target values) of ``size`` users at a time."""
-        for users in self.users.split(size):
+        for users in torch.split(self.users, size):
             found = self.targets.whole(users)
             yield self.queries(users), found.items, found.values
 
@@ -100,7 +100,7 @@ class PhaseQueries:
         """Yield target rows that have a value, with the whole allowed history of their user."""
         rows = self.phase.targets
         rows = rows[~self.dataset.interactions.values[rows].isnan()]
-        for part in rows.split(size):
+        for part in torch.split(rows, size):
             events = self.dataset.interactions.select(part)
             batch = QueryBatch(
                 events.users,

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from rankloom.data.interactions import Interactions
     from rankloom.data.tables import Table
 
-__all__ = ["ScoreFunction", "TargetKind", "TrainBatch", "TrainData", "ValidationBlock",
-           "ValidationData"]
+__all__ = [
+    "ScoreFunction",
+    "TargetKind",
+    "TrainBatch",
+    "TrainData",
+    "ValidationBlock",
+    "ValidationData",
+]
 
 ScoreFunction = Callable[[CandidateBatch], Scores]
 TargetKind = Literal["positive", "rating"]

@@ -156,6 +156,6 @@ class Batches(IterableDataset[StepBatch]):
     def __iter__(self) -> Iterator[StepBatch]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.feed), generator=generator)
-        for index in order.split(self.batch_size):
+        for index in torch.split(order, self.batch_size):
             mine = index[self.rank :: self.world]
             yield self.feed.batch(mine if len(mine) else index[:1])

@@ -40,6 +40,9 @@ class TrainingModule(pl.LightningModule):
         seed: Seeds the samplers.
     """
 
+    universe: Tensor
+    position: Tensor
+
     def __init__(
         self,
         model: Model,

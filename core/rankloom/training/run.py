@@ -113,7 +113,10 @@ def run(
     if monitored and settings.patience:
         hooks.append(
             EarlyStopping(
-                settings.monitor, patience=settings.patience, mode=mode, check_on_train_epoch_end=True
+                settings.monitor,
+                patience=settings.patience,
+                mode=mode,
+                check_on_train_epoch_end=True,
             )
         )
     if progress:

@@ -40,8 +40,8 @@ class Ease(ItemItemScorer):
             raise ConfigError(
                 f"ease: the training universe has {size:,} items, more than max_items = "
                 f"{self.config.max_items:,}; the fit would need about {24 * size**2 / 1e9:.1f} GB. "
-                f"Raise max_items if you have the memory, drop rare items (a k-core), or use markov "
-                f"or a model with an embedding instead."
+                f"Raise max_items if you have the memory, drop rare items (a k-core), or use "
+                f"markov or a model with an embedding instead."
             )
         users, columns = self.positives(train)
         self.matrix = _weights(_gram(users, columns, train.n_users, size), self.config.l2)

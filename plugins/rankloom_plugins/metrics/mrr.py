@@ -28,5 +28,5 @@ class Mrr:
         hits = block.hits[:, :k].to(torch.float64)
         positions = torch.arange(1, hits.shape[1] + 1, dtype=torch.float64, device=hits.device)
         # The earliest hit has the largest reciprocal; an empty row has the maximum 0.
-        padded = torch.cat([torch.zeros_like(hits[:, :1]), hits / positions], dim=1)
+        padded = torch.cat([hits.new_zeros(hits.shape[0], 1), hits / positions], dim=1)
         return padded.amax(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ from rankloom_plugins.scorers.plugin import BlendConfig
 from rankloom_plugins.scorers.standardise import combine, standardise
 
 __all__ = ["Blend"]
+
+#: Before the names of a part's own parameters, as opposed to what its ``export_state`` returns.
+MODULE = "module."
 
 
 class Blend:
@@ -75,9 +79,9 @@ class Blend:
     def export_state(self) -> State:
         """Return the weights and the parts' states, tensors under ``<part>.<name>``."""
         states = [_export(part) for part in self.children]
-        tensors = {
-            f"{i}.{key}": t for i, state in enumerate(states) for key, t in state.tensors.items()
-        }
+        tensors: dict[str, Tensor] = {}
+        for i, state in enumerate(states):
+            tensors |= {f"{i}.{name}": tensor for name, tensor in state.tensors.items()}
         meta = {"weights": self.weights.tolist(), "parts": [dict(state.meta) for state in states]}
         return State(tensors, meta)
 
@@ -85,11 +89,7 @@ class Blend:
         """Take weights and parts' states back."""
         self.weights = torch.tensor(state.meta["weights"])
         for i, (part, meta) in enumerate(zip(self.children, state.meta["parts"], strict=True)):
-            prefix = f"{i}."
-            own = {
-                k.removeprefix(prefix): t for k, t in state.tensors.items() if k.startswith(prefix)
-            }
-            _import(part, State(own, meta))
+            _import(part, State(_below(f"{i}.", state.tensors), meta))
 
     def _standardised(self, queries: QueryBatch, candidates: CandidateBatch) -> Tensor:
         """Return z-scores ``[parts, q, n]``, NaN where a part cannot score."""
@@ -109,17 +109,18 @@ def _export(part: Scorer) -> State:
     state = State() if export is None else export()
     if not isinstance(part, nn.Module):
         return state
-    return State({**state.tensors, **part.state_dict(prefix="module.")}, state.meta)
+    return State({**state.tensors, **part.state_dict(prefix=MODULE)}, state.meta)
 
 
 def _import(part: Scorer, state: State) -> None:
-    mine = {k: t for k, t in state.tensors.items() if not k.startswith("module.")}
     take = getattr(part, "import_state", None)
     if take is not None:
-        take(State(mine, state.meta))
+        own = {k: t for k, t in state.tensors.items() if not k.startswith(MODULE)}
+        take(State(own, state.meta))
     if isinstance(part, nn.Module):
-        prefix = "module."
-        found = {
-            k.removeprefix(prefix): t for k, t in state.tensors.items() if k.startswith(prefix)
-        }
-        part.load_state_dict(found)
+        part.load_state_dict(_below(MODULE, state.tensors))
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with ``prefix``, without it."""
+    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}

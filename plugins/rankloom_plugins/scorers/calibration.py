@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ def choose_weights(judged: list[Judged], parts: int, k: int) -> Tensor:
     starts += list(torch.eye(parts, dtype=torch.float64))
     ends = [_climb(start, value, _grid(STEPS[0])) for start in starts]
     best = max(ends, key=value)
-    for coarse, step in zip(STEPS, STEPS[1:], strict=False):
+    for coarse, step in pairwise(STEPS):
         best = _climb(best, value, lambda w, c=coarse, s=step: _around(w, c, s))
     return best.float()
 
@@ -186,9 +187,7 @@ def _judge(score: ScoreParts, block: ValidationBlock) -> Judged:
         hits[rows[found], order[at[found]]] = True
     else:
         matches = block.candidates.items[rows] == targets[:, None]
-        hits = torch.zeros(allowed.shape, device=allowed.device).index_add_(
-            0, rows, matches.float()
-        )
-        hits = hits > 0
+        counts = torch.zeros(allowed.shape, device=allowed.device)
+        hits = counts.index_add_(0, rows, matches.float()) > 0
     z = score(block.queries, block.candidates)
     return Judged(z, allowed, hits & allowed, block.targets.lengths)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rankloom import ComponentConfig, ComponentSpec, component, hookimpl
-from rankloom.config import ScorerRef
+from rankloom.config.refs import ScorerRef
 
 __all__ = ["BlendConfig", "DotConfig", "ModelConfig", "register_scorers"]
 

@@ -49,17 +49,21 @@ class MovieLensSource:
         checks = RowChecks(self.config.on_bad_rows)
         items, users = self._items(layout, checks), self._users(layout, checks)
         log, origin, labels = self._log(layout, checks)
-        name = f"{layout.name} ({origin.name})"
+        name = f"{layout.name} ({' then '.join(self._files(layout))})"
         return assemble(log, items, users, origin, checks, name=name, labels=labels)
+
+    def _files(self, layout: Layout) -> list[str]:
+        given = [name for name in (self.config.train, self.config.test) if name is not None]
+        return given or [layout.log]
 
     def _log(
         self, layout: Layout, checks: RowChecks
     ) -> tuple[pl.DataFrame, Origin, tuple[str, str]]:
-        train, test = self.config.train, self.config.test
-        if train is None or test is None:
-            return self._part(self.folder / layout.log, layout, checks)
-        log, first, labels = self._part(self.folder / train, layout, checks)
-        more, second, _ = self._part(self.folder / test, layout, checks)
+        paths = [self.folder / name for name in self._files(layout)]
+        log, first, labels = self._part(paths[0], layout, checks)
+        if len(paths) == 1:
+            return log, first, labels
+        more, second, _ = self._part(paths[1], layout, checks)
         return join_logs(log, more), Origin(f"{first.name} then {second.name}"), labels
 
     def _part(

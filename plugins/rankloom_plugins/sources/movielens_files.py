@@ -99,9 +99,7 @@ def read_log(
     return frame, {"user": user, "item": item, "value": "rating", "time": "timestamp"}, origin
 
 
-def read_movies(
-    folder: Path, layout: Layout, checks: RowChecks
-) -> tuple[pl.DataFrame, Origin]:
+def read_movies(folder: Path, layout: Layout, checks: RowChecks) -> tuple[pl.DataFrame, Origin]:
     """Read films: ``id``, ``title``, ``genres`` (lists, null where none), perhaps ``released``."""
     path = folder / layout.movies
     if layout.separator == "|":
@@ -124,9 +122,7 @@ def read_movies(
         listed = pl.when(none).then(None).otherwise(pl.col("genres")).str.split("|")
         frame = frame.with_columns(genres=listed)
     empty = pl.col("genres").list.len() == 0
-    return frame.with_columns(
-        genres=pl.when(empty).then(None).otherwise(pl.col("genres"))
-    ), origin
+    return frame.with_columns(genres=pl.when(empty).then(None).otherwise(pl.col("genres"))), origin
 
 
 def read_users(

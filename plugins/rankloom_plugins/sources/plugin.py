@@ -13,9 +13,7 @@ from rankloom.components import ComponentSpec
 
 __all__ = ["ColumnNames", "DeclaredField", "MovieLensConfig", "TablesConfig"]
 
-DeclaredType = Literal[
-    "category", "number", "vector", "timestamp", "text", "image", "audio"
-]
+DeclaredType = Literal["category", "number", "vector", "timestamp", "text", "image", "audio"]
 
 
 class MovieLensConfig(ComponentConfig):

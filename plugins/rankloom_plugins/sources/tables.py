@@ -87,10 +87,16 @@ class TablesSource:
             self._side("user", config.users, config.user_id, columns["user"], checks),
             origin,
             checks,
-            name=origin.name,
+            name=self._name(),
             add_unknown=config.add_unknown,
             labels=(columns["user"], columns["item"]),
         )
+
+    def _name(self) -> str:
+        if "interactions" in self._frames or self.config.interactions is None:
+            return "data frames"
+        paths = [self.config.interactions, self.config.test_interactions]
+        return " then ".join(path.name for path in paths if path is not None)
 
     def _read(
         self, name: str, path: Path | None, checks: RowChecks
@@ -137,8 +143,10 @@ def _fields(
     """Return declared fields and, for all other columns, inferred ones."""
     fields: dict[str, FieldSource] = {}
     for name, given in declared.items():
-        entry = given if isinstance(given, DeclaredField) else DeclaredField.model_validate(
-            {"type": given}
+        entry = (
+            given
+            if isinstance(given, DeclaredField)
+            else DeclaredField.model_validate({"type": given})
         )
         column = entry.column or name
         require_columns(raw.columns, [column], origin)

@@ -7,9 +7,7 @@ import polars as pl
 __all__ = ["movie_fields"]
 
 _YEAR = r"\s*\((\d{4})(?:\s*[-–]\s*\d{0,4})?\)\s*$"
-_ARTICLES = (
-    r"The|A|An|Le|La|Les|Un|Une|Il|Lo|Gli|El|Los|Las|Una|Der|Die|Das|Den|Det|De|Het|O|Os|As"
-)
+_ARTICLES = r"The|A|An|Le|La|Les|Un|Une|Il|Lo|Gli|El|Los|Las|Una|Der|Die|Das|Den|Det|De|Het|O|Os|As"
 
 
 def movie_fields(raw: pl.DataFrame, *, text: bool) -> pl.DataFrame:

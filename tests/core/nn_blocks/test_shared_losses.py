@@ -55,6 +55,7 @@ def _dot(queries: Tensor, table: Tensor) -> ScoreFunction:
 
 
 def _reference(batch: TrainBatch, logits: Tensor, smoothing: float) -> Tensor:
+    assert batch.target_columns is not None
     losses = F.cross_entropy(
         logits, batch.target_columns, reduction="none", label_smoothing=smoothing
     )

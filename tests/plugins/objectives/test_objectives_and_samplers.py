@@ -16,6 +16,7 @@ from rankloom.protocols import (
     Build,
     CandidateBatch,
     History,
+    Objective,
     QueryBatch,
     RaggedIndices,
     ScoreFunction,
@@ -159,7 +160,11 @@ def test_sampler_repeats_itself_and_needs_prepare() -> None:
 
 
 def test_manifest_flags_agree_with_the_classes() -> None:
-    classes = {"softmax": SoftmaxObjective, "bpr": BPRObjective, "mse": MSEObjective}
+    classes: dict[str, type[Objective]] = {
+        "softmax": SoftmaxObjective,
+        "bpr": BPRObjective,
+        "mse": MSEObjective,
+    }
     for spec in register_objectives():
         assert spec.flags["candidates"] == classes[spec.name].candidates
         assert spec.flags["target_kind"] == classes[spec.name].target

@@ -136,7 +136,7 @@ def test_logged_choices_get_the_probability_they_were_drawn_with(
         else torch.stack([torch.randperm(20, generator=generator)[:7] for _ in range(5)])
     )
     scored = _scored(values, items, mask)
-    guards: list[GuardBase] = [[], [Neighbours()], [Late(), Neighbours()]][guarded]
+    guards = [Late(), Neighbours()][2 - guarded :]
     policy = _pl(temperature)
     slates = policy.decide(scored, k, guards, _seeded(seed))
     again = policy.log_prob(scored, slates, guards)
@@ -158,7 +158,7 @@ def _check_slates(scored: ScoredCandidates, slates: Slates) -> None:
     assert (slates.log_probs[empty] == 0).all()
     for row in range(len(slates.items)):
         shown = slates.items[row][~empty[row]]
-        assert len(shown.unique()) == len(shown)
+        assert len(set(shown.tolist())) == len(shown)
         permitted = items[row][allowed[row]].tolist()
         assert set(shown.tolist()) <= set(permitted)
         values = dict(zip(items[row].tolist(), scored.scores.values[row].tolist(), strict=True))

@@ -145,7 +145,7 @@ def test_history_mean_weighs_by_centred_values() -> None:
 def test_history_mean_projection_starts_near_the_mean_and_keeps_empty_zero() -> None:
     encoder = HistoryMeanEncoder(HistoryMeanConfig(project=True), BUILD)
     with torch.no_grad():
-        encoder.project.bias.fill_(0.5)  # type: ignore[union-attr,operator]
+        encoder.project.bias.fill_(0.5)  # type: ignore[operator]
     encoded = encoder(_features(encoder, _history([[1, 2], []])))
     torch.testing.assert_close(encoded.vectors[0], TABLE[[1, 2]].mean(0) + 0.5, atol=0.3, rtol=0.0)
     assert encoded.vectors[1].abs().sum() == 0

@@ -1,0 +1,132 @@
+"""What must fit together inside one model; checked from specs, so torch is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rankloom.components import ComponentConfig
+from rankloom.config.explain import Loc
+from rankloom.config.models import ModelConfig, TaskConfig, TowerConfig
+from rankloom.errors import did_you_mean
+from rankloom.registry import Registry
+
+__all__ = ["check_model"]
+
+_Found = Iterator[tuple[Loc, str]]
+
+#: Validation measures that are not metric components.
+_MEASURES = ("rmse", "mae", "loss")
+
+
+def check_model(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
+    """Yield what does not fit together in a model.
+
+    Args:
+        model: The model.
+        loc: Where it stands.
+        registry: Where its components are registered.
+    """
+    yield from _sides(model, loc, registry)
+    yield from _reuse(model, loc)
+    for index, task in enumerate(model.tasks):
+        yield from _task(task, model, (*loc, "tasks", index), registry)
+    yield from _dims(model, loc, registry)
+    yield from _monitor(model, loc, registry)
+
+
+def _sides(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
+    for name, encoder in model.items.encoders.items():
+        spec = registry.of(encoder, "encoder")
+        where = (*loc, "items", "encoders", name)
+        if spec is not None and spec.side == "history":
+            yield where, f"{encoder.type!r} encodes a query's history; move it to 'queries'."
+        field = getattr(encoder, "field", None) or name
+        if field == "history" or field.startswith(("user.", "context.", "query.")):
+            yield where, f"an item has no field {field!r}; move the encoder to 'queries'."
+
+
+def _reuse(model: ModelConfig, loc: Loc) -> _Found:
+    """An encoder with a field ``encoder`` borrows one of the item tower's."""
+    there = list(model.items.encoders)
+    for name, encoder in model.queries.encoders.items():
+        if "encoder" not in type(encoder).model_fields:
+            continue
+        wanted = getattr(encoder, "encoder", None)
+        if isinstance(wanted, str) and wanted not in there:
+            yield (
+                (*loc, "queries", "encoders", name, "encoder"),
+                f"the item tower has no encoder {wanted!r}; it has {', '.join(there)}."
+                f"{did_you_mean(wanted, there)}",
+            )
+
+
+def _task(task: TaskConfig, model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
+    objective = registry.of(task.objective, "objective")
+    regime = None if objective is None else objective.flags.get("candidates")
+    if regime == "catalog":
+        yield from _catalog(task, model, loc, registry)
+    if task.sampler is not None and regime not in (None, "sampled"):
+        yield (
+            (*loc, "sampler"),
+            f"objective {task.objective.type!r} samples no negatives; remove the sampler.",
+        )
+
+
+def _catalog(task: TaskConfig, model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
+    """A loss over the whole catalog needs a cheap scorer and item vectors that are cheap too."""
+    scorer = task.scorer or model.scorer
+    spec = registry.of(scorer, "scorer")
+    name = task.objective.type
+    if spec is not None and not (spec.inner_product or spec.flags.get("catalog")):
+        yield (
+            loc,
+            f"objective {name!r} scores the whole catalog at every step, which scorer "
+            f"{scorer.type!r} cannot; use an inner-product scorer such as 'dot', or an objective "
+            f"with sampled negatives.",
+        )
+    for encoder_name, encoder in model.items.encoders.items():
+        encoder_spec = registry.of(encoder, "encoder")
+        trains = getattr(encoder, "tuning", "frozen") != "frozen"
+        if encoder_spec is not None and encoder_spec.modality and trains:
+            yield (
+                loc,
+                f"objective {name!r} encodes the whole catalog at every step, but the "
+                f"{encoder_spec.modality} encoder {encoder_name!r} trains (minutes a step); set "
+                f"its 'tuning: frozen', or use an objective with sampled negatives.",
+            )
+
+
+def _dims(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
+    """An inner product needs both towers as wide as each other, where the config says how wide."""
+    spec = registry.of(model.scorer, "scorer")
+    items, queries = _width(model.items, registry), _width(model.queries, registry)
+    if spec is None or not spec.inner_product or None in (items, queries):
+        return
+    if items != queries:
+        yield (
+            (*loc, "scorer"),
+            f"{model.scorer.type!r} needs vectors of one width, but items have {items} and "
+            f"queries {queries} dimensions; make the 'dim' of both towers equal.",
+        )
+
+
+def _width(tower: TowerConfig, registry: Registry) -> int | None:
+    source: ComponentConfig | None = tower.fusion
+    if source is None and len(tower.encoders) == 1:
+        source = next(iter(tower.encoders.values()))
+        spec = registry.of(source, "encoder")
+        if spec is not None and spec.side == "history":
+            return None  # as wide as the items unless it says otherwise
+    dim = getattr(source, "dim", None)
+    return dim if isinstance(dim, int) else None
+
+
+def _monitor(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
+    measure = model.training.monitor.partition("@")[0]
+    names = [*(spec.name for spec in registry.specs("metric")), *_MEASURES]
+    if model.tasks and measure not in names:
+        yield (
+            (*loc, "training", "monitor"),
+            f"there is no measure {measure!r}; there are {', '.join(sorted(set(names)))}."
+            f"{did_you_mean(measure, names)}",
+        )

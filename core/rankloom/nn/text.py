@@ -1,0 +1,250 @@
+"""Text models on disk: settings, tokeniser and network, each loaded when first needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rankloom.errors import ConfigError
+from rankloom.nn.pooling import Pooling, pool
+from rankloom.nn.weights import read_json, resolve_weights, weights_digest
+
+__all__ = ["TextModel", "TextSettings", "as_text", "length_batches", "text_settings"]
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How texts become vectors.
+
+    Attributes:
+        max_length: Tokens kept of each text, special ones included.
+        pooling: Tokens to one vector.
+        normalize: Scale vectors to length 1.
+    """
+
+    max_length: int
+    pooling: Pooling
+    normalize: bool
+
+
+def as_text(value: Any) -> str | None:
+    """Return a field's value as text; None where it is missing or blank.
+
+    Lists are joined by ``", "``; what UTF-8 cannot hold (half a surrogate pair) becomes ``?``.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, list | tuple):
+        value = ", ".join(str(part) for part in value if part is not None)
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    return text if text.strip() else None
+
+
+def length_batches(lengths: Tensor, batch_size: int) -> Sequence[Tensor]:
+    """Split rows into batches of like length, longest first: little padding, early memory peak.
+
+    Args:
+        lengths: ``[n]``.
+        batch_size: Rows of a batch.
+
+    Returns:
+        Row indices of each batch.
+    """
+    order = torch.argsort(lengths, descending=True, stable=True)
+    return order.split(batch_size) if len(order) else ()
+
+
+def text_settings(
+    folder: Path,
+    config: dict[str, Any],
+    max_length: int,
+    pooling: Pooling | None,
+    normalize: bool | None,
+) -> TextSettings:
+    """Fill in what is None from the files of a sentence-transformers directory.
+
+    Args:
+        folder: The model's directory.
+        config: Its ``config.json``.
+        max_length: Wanted; at most what the model can take.
+        pooling: None: what the directory says, else the mean.
+        normalize: None: what the directory says, else False.
+
+    Raises:
+        ConfigError: The directory asks for a pooling that is not known here.
+    """
+    limits = [max_length, int(config.get("max_position_embeddings", max_length))]
+    extra = folder / "sentence_bert_config.json"
+    if extra.is_file() and (limit := read_json(extra).get("max_seq_length")):
+        limits.append(int(limit))
+    modules = read_json(folder / "modules.json") if (folder / "modules.json").is_file() else []
+    if pooling is None:
+        pooling = _stated_pooling(folder, modules)
+    if normalize is None:
+        normalize = any(_kind(module) == "Normalize" for module in modules)
+    return TextSettings(min(limits), pooling, normalize)
+
+
+def _kind(module: dict[str, Any]) -> str:
+    return str(module.get("type", "")).rpartition(".")[2]
+
+
+def _stated_pooling(folder: Path, modules: list[dict[str, Any]]) -> Pooling:
+    paths = [module["path"] for module in modules if _kind(module) == "Pooling"]
+    if not paths or not (folder / paths[0] / "config.json").is_file():
+        return "mean"
+    stated = read_json(folder / paths[0] / "config.json")
+    keys: dict[str, Pooling] = {
+        "pooling_mode_mean_tokens": "mean",
+        "pooling_mode_cls_token": "cls",
+        "pooling_mode_max_tokens": "max",
+    }
+    chosen = [key for key, on in stated.items() if key.startswith("pooling_mode_") and on is True]
+    if len(chosen) == 1 and chosen[0] in keys:
+        return keys[chosen[0]]
+    raise ConfigError(
+        f"The model in {folder} asks for pooling {chosen}, which is not one of "
+        f"{', '.join(get_args(Pooling))}. Set 'pooling' to one of these, or use another model."
+    )
+
+
+class TextModel:
+    """A BERT-like model: ``config.json`` is read at once, tokeniser and weights when first used.
+
+    The network is deliberately no registered submodule of anybody: it is frozen, so it belongs
+    neither to an optimiser nor in a bundle. It follows the device of its input.
+
+    Args:
+        model: See :func:`rankloom.nn.weights.resolve_weights`.
+        base_dir: Where relative directories start.
+        sha256: Expected digest of the weights.
+
+    Raises:
+        ConfigError: The model cannot be found or is no text encoder.
+    """
+
+    def __init__(self, model: str, base_dir: Path, sha256: str | None = None) -> None:
+        self.name = model
+        self._base_dir = base_dir
+        self._sha256 = sha256
+        self.settings_dir = resolve_weights(model, base_dir, config_only=True)
+        self.config: dict[str, Any] = read_json(self.settings_dir / "config.json")
+        if not isinstance(self.config.get("hidden_size"), int):
+            raise ConfigError(
+                f"model: {model!r} has model_type {self.config.get('model_type')!r} without "
+                "hidden_size; a model of BERT's architecture is needed."
+            )
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the token vectors."""
+        return int(self.config["hidden_size"])
+
+    @cached_property
+    def folder(self) -> Path:
+        """The directory with the weights, their digest checked."""
+        return resolve_weights(self.name, self._base_dir, self._sha256)
+
+    def digest(self) -> str:
+        """Return the sha256 of the weights."""
+        return weights_digest(self.folder)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's tokeniser, padding on the right."""
+        from transformers import AutoTokenizer
+
+        with _loading(self.name):
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+        tokenizer.padding_side = "right"
+        return tokenizer
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network in evaluation mode, float32, without gradients."""
+        from transformers import AutoModel
+
+        with _loading(self.name):
+            loaded = AutoModel.from_pretrained(
+                self.folder, trust_remote_code=False, output_loading_info=True
+            )
+        network: nn.Module = loaded[0]
+        # A pooler is often absent and never used here; any other gap means random weights.
+        missing = sorted(key for key in loaded[1]["missing_keys"] if "pooler" not in key)
+        if missing:
+            raise ConfigError(
+                f"model: the weights of {self.name!r} lack {len(missing)} tensors of the network "
+                f"(first: {missing[0]}). They belong to another architecture than config.json says."
+            )
+        return network.float().eval().requires_grad_(False)
+
+    def tokenize(self, texts: Sequence[str], max_length: int) -> tuple[Tensor, Tensor]:
+        """Return token ids and mask, both ``[n, t]`` int64, padded to the longest text."""
+        out = self.tokenizer(
+            list(texts),
+            padding=True,
+            truncation=True,
+            max_length=max_length,
+            return_token_type_ids=False,
+            return_tensors="pt",
+        )
+        return out["input_ids"], out["attention_mask"]
+
+    def vectors(self, ids: Tensor, mask: Tensor, settings: TextSettings, batch_size: int) -> Tensor:
+        """Encode tokenised texts in batches of like length, without gradients.
+
+        Args:
+            ids: ``[n, t]`` int64.
+            mask: ``[n, t]``, 1 at real tokens, which stand on the left.
+            settings: Pooling and normalisation.
+            batch_size: Texts of a batch.
+
+        Returns:
+            ``[n, hidden_size]`` float32 on the device of ``ids``; zero for a row without tokens.
+        """
+        # Made outside inference mode: its own tensors may not be saved for a backward pass.
+        out = torch.zeros(ids.shape[0], self.hidden_size, device=ids.device)
+        lengths = mask.sum(1)
+        rows_left = torch.nonzero(lengths > 0)[:, 0]
+        if len(rows_left) == 0:
+            return out
+        network = self.network.to(ids.device)
+        with torch.inference_mode():
+            for batch in length_batches(lengths[rows_left], batch_size):
+                rows = rows_left[batch]
+                width = int(lengths[rows[0]])
+                kept = mask[rows, :width]
+                states = network(input_ids=ids[rows, :width], attention_mask=kept)
+                vectors = pool(states.last_hidden_state, kept, settings.pooling)
+                out[rows] = F.normalize(vectors, dim=1) if settings.normalize else vectors
+        return out
+
+
+@contextmanager
+def _loading(name: str) -> Iterator[None]:
+    """Keep transformers' bars and remarks off the screen; turn its errors into ours."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise ConfigError(
+            f"model: {name!r} could not be loaded: {error} (code that comes with a model is never "
+            "run; a directory must hold config.json, model.safetensors and a tokenizer)."
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

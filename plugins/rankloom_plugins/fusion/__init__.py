@@ -1,0 +1,1 @@
+"""Fusions of several encodings into one vector."""

@@ -1,0 +1,95 @@
+"""A number through a small network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from rankloom.errors import DataError
+from rankloom.nn.seeds import seeded
+from rankloom.protocols import Build, Encoded, Features, State, TrainData
+from rankloom_plugins.tabular.plugin import NumberConfig
+from rankloom_plugins.tabular.rows import is_missing, table_field, training_values
+
+__all__ = ["NumberEncoder"]
+
+
+class NumberEncoder(nn.Module):
+    """``(x, x²)`` of the standardised number, one hidden layer, ``dim`` outputs.
+
+    Args:
+        config: Settings.
+        build: ``field`` must be an item or user field.
+    """
+
+    def __init__(self, config: NumberConfig, build: Build) -> None:
+        super().__init__()
+        self.field = table_field(build, "number")
+        self.dim = config.dim
+        self.clip = config.clip
+        self.mean = 0.0
+        self.std = 1.0
+        first, second = nn.Linear(2, config.dim), nn.Linear(config.dim, config.dim)
+        generator = seeded(build.seed, "number", self.field.name)
+        for linear in (first, second):
+            nn.init.xavier_uniform_(linear.weight, generator=generator)
+            nn.init.zeros_(linear.bias)
+        self.network = nn.Sequential(first, nn.GELU(), second)
+
+    def prepare(self, train: TrainData) -> None:
+        """Take mean and standard deviation over rows with training data."""
+        raw = self._numbers(training_values(train, self.field))
+        known = raw[~raw.isnan()]
+        self.mean = float(known.mean()) if len(known) else 0.0
+        spread = float(known.std(correction=0)) if len(known) else 0.0
+        self.std = spread if spread > 0 else 1.0  # a constant says nothing: it becomes 0
+
+    def export_state(self) -> State:
+        """Return mean and standard deviation."""
+        return State(meta={"mean": self.mean, "std": self.std})
+
+    def import_state(self, state: State) -> None:
+        """Take them back."""
+        self.mean, self.std = float(state.meta["mean"]), float(state.meta["std"])
+
+    def collate(self, values: Sequence[Any]) -> Features:
+        """Standardise in double precision: seconds since 1970 do not fit single precision.
+
+        Returns:
+            ``x [n]`` float32, 0 where missing (None, blank, NaN or infinite).
+
+        Raises:
+            DataError: A value is no number.
+        """
+        raw = self._numbers(values)
+        present = ~raw.isnan()
+        x = ((raw - self.mean) / self.std).clamp(-self.clip, self.clip)
+        return Features({"x": x.masked_fill(~present, 0.0).float()}, present)
+
+    def precompute(self, features: Features) -> Features:
+        """Everything trains: the input."""
+        return features
+
+    def forward(self, features: Features) -> Encoded:
+        """Return vectors ``[n, dim]``."""
+        x = features["x"]
+        return Encoded(self.network(torch.stack([x, x * x], dim=1)))
+
+    def _numbers(self, values: Sequence[Any]) -> torch.Tensor:
+        """``[n]`` float64, NaN where missing."""
+        numbers = [math.nan if is_missing(value) else self._number(value) for value in values]
+        raw = torch.tensor(numbers, dtype=torch.float64)
+        return raw.masked_fill(raw.isinf(), torch.nan)
+
+    def _number(self, value: Any) -> float:
+        try:
+            return float(value.timestamp() if hasattr(value, "timestamp") else value)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"number: the value {value!r} of {self.field.name!r} is not a number. Correct it, "
+                "or declare the field a category and use the encoder 'category'."
+            ) from None
