@@ -60,9 +60,7 @@ def mean_ndcg(scorer: Scorer, judged: ValidationBlock) -> float:
 def search(train: TrainData, valid: ValidationBlock) -> None:
     """Print validation NDCG@10 of Markov's settings, best last; the test is not looked at."""
     found = []
-    grid = itertools.product(
-        (10, 20, 30), (0.8, 0.9, 0.95), (5.0, 20.0, 50.0, 100.0), (0.75, 0.8, 0.85, 0.9)
-    )
+    grid = itertools.product((10, 20, 30), (0.8, 0.9, 0.95), (10.0, 20.0, 50.0, 100.0), (0.8, 0.85))
     for window, window_decay, shrinkage, decay in grid:
         config = MarkovConfig(
             window=window, window_decay=window_decay, shrinkage=shrinkage, decay=decay

@@ -78,13 +78,15 @@ class Pipeline:
         Args:
             config: Path, mapping or :class:`~rankloom.config.PipelineConfig`.
             overrides: ``"a.b=c"`` settings.
-            base_dir: Where relative paths start; default: the working directory.
+            base_dir: Where relative paths start; default: the file's folder.
 
         Raises:
             ConfigError: The config is wrong; the message names file, line and path.
         """
         if isinstance(config, PipelineConfig):
             return cls(config, base_dir)
+        if base_dir is None and not isinstance(config, Mapping):
+            base_dir = Path(config).parent
         return cls(load_config(config, overrides=tuple(overrides)), base_dir)
 
     # -- fit ---------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def _row(plugin: dict[str, Any]) -> list[Any]:
 
 
 def _print_components(found: list[dict[str, Any]]) -> None:
-    rows = [
+    rows: list[list[Any]] = [
         [one["kind"], one["name"], plugin["name"], one["modality"], one["extras"], one["summary"]]
         for plugin in found
         for one in plugin["components"]
@@ -75,5 +75,5 @@ def _print_components(found: list[dict[str, Any]]) -> None:
     print_table(
         "",
         ["kind", "name", "plugin", "modality", "extras", "what"],
-        sorted(rows, key=lambda row: row[:2]),
+        sorted(rows, key=lambda row: (row[0], row[1])),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,33 +66,33 @@ def compare(
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested data under dotted keys.
-
-    A list of mappings that each have a ``name`` is keyed by those names; other lists are leaves.
-    """
-    return dict(_leaves(value, prefix))
-
-
-def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    if (
-        isinstance(value, list)
-        and value
-        and all(isinstance(v, dict) and "name" in v for v in value)
-    ):
-        value = {v["name"]: {k: x for k, x in v.items() if k != "name"} for v in value}
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
+    """Return the leaves of nested mappings under dotted keys; lists are leaves."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    leaves: dict[str, Any] = {}
+    for key, item in value.items():
+        leaves |= flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    return leaves
 
 
-def _numbers(metrics: Any) -> dict[str, float]:
-    return {
-        key: float(value)
-        for key, value in flatten(metrics).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return what is worth comparing: the judged rows, errors on ratings, and the fit itself."""
+    found: dict[str, Any] = {}
+    for phase in ("test", "validation"):
+        report = metrics.get(phase) or {}
+        for row in report.get("rows", []):
+            for name, value in row["metrics"].items():
+                found[f"{phase} {row['name']} {name}"] = value
+        for name, value in (report.get("ratings") or {}).items():
+            found[f"{phase} {name}"] = value
+    for name, model in (metrics.get("models") or {}).items():
+        found |= {f"fit {name} {key}": value for key, value in model.items()}
+    found["fit seconds"] = metrics.get("seconds")
+    return {key: float(value) for key, value in found.items() if _is_number(value)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _differences(flat: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -141,10 +140,19 @@ def _read(path: Path) -> Any:
     return yaml.safe_load(text) or {}
 
 
+def _headline(metrics: dict[str, float]) -> str | None:
+    """Return the key of the pipeline's own row, which comes last, else of the first model."""
+    judged = [key for key in metrics if key.startswith("test ")]
+    firsts = [key for key in judged if "ndcg" in key or "rmse" in key]
+    bests = [key for key in metrics if key.startswith("fit ") and key.endswith(" best")]
+    found = firsts[-1:] or judged[-1:] or bests[:1]
+    return found[0] if found else None
+
+
 def _summary(run: Path) -> dict[str, Any]:
     config, metrics = _read(run / "config.yaml"), _numbers(_read(run / "metrics.json"))
     started = datetime.fromtimestamp((run / "config.yaml").stat().st_mtime, UTC)
-    headline = next((key for key in metrics if "ndcg" in key or "rmse" in key), None)
+    headline = _headline(metrics)
     return {
         "run": run.name,
         "name": config.get("name", ""),

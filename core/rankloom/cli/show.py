@@ -58,6 +58,8 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.4f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {cell(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(cell(item) for item in value)
     return str(value)

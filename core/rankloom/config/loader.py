@@ -51,6 +51,8 @@ def load_config(
         found = check(config, registry)
         if not found:
             return config
+    if parsed is not None:
+        found.sort(key=lambda one: parsed.locate(tuple(one[0]))[0])
     lines = [_line(tuple(loc), message, parsed, origins) for loc, message in found]
     raise ConfigError("\n".join(dict.fromkeys(lines)))
 

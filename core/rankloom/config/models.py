@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from rankloom.components import ComponentConfig
 from rankloom.config.base import Name, Section, as_dict
-from rankloom.config.refs import EncoderRef, FusionRef, ObjectiveRef, SamplerRef, ScorerRef
+from rankloom.config.refs import (
+    EncoderRef,
+    FusionRef,
+    ObjectiveRef,
+    SamplerRef,
+    ScorerRef,
+    registry_of,
+)
+from rankloom.errors import did_you_mean
 
 __all__ = ["ModelConfig", "TaskConfig", "TowerConfig", "TrainingConfig"]
 
@@ -56,18 +65,31 @@ class TaskConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _short_forms(cls, value: Any) -> Any:
+    def _short_forms(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str | ComponentConfig):
             value = {"objective": value}
         value = as_dict(value)
         if isinstance(value, dict):
             if "type" in value and "objective" not in value:
-                own = {key: value[key] for key in value if key in cls.model_fields}
-                rest = {key: value[key] for key in value if key not in cls.model_fields}
-                value = {**own, "objective": rest}
+                theirs = _objective_fields(value["type"], info)
+                own = {key for key in value if _is_task_key(key, cls.model_fields, theirs)}
+                rest = {key: value[key] for key in value if key not in own}
+                value = {**{key: value[key] for key in own}, "objective": rest}
             if not value.get("name"):
                 value["name"] = _type_of(value.get("objective"))
         return value
+
+
+def _objective_fields(name: Any, info: ValidationInfo) -> list[str]:
+    specs = registry_of(info).specs("objective")
+    return [key for spec in specs if spec.name == name for key in spec.config.model_fields]
+
+
+def _is_task_key(key: str, own: Iterable[str], theirs: list[str]) -> bool:
+    """Whether a key of the short form is the task's; a misspelt one goes where it is nearest."""
+    if key in own or key in theirs:
+        return key in own
+    return bool(did_you_mean(str(key), own)) and not did_you_mean(str(key), theirs)
 
 
 def _type_of(objective: Any) -> str:

@@ -42,6 +42,7 @@ def apply_overrides(
 
 def _set(target: Any, parts: list[str], value: Any, override: str) -> Loc:
     loc: Loc = ()
+    key: Any
     for depth, part in enumerate(parts):
         key = _key(target, part, parts[: depth + 1], override)
         loc = (*loc, key)

@@ -24,7 +24,7 @@ class PipelineConfig(Section):
     """Name of the pipeline; run directories start with it."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything random."""
-    data: DataConfig = Field(default_factory=dict)  # type: ignore[arg-type]
+    data: DataConfig = Field(default={})  # type: ignore[assignment]
     """Where data comes from and how it is divided."""
     models: dict[Name, ModelConfig] = Field(default_factory=dict)
     """Models that are trained by gradients, by name."""
@@ -40,7 +40,7 @@ class PipelineConfig(Section):
     """Who answers queries that the scorer cannot."""
     text_as: str | None = None
     """The item field that free text of a query stands for; default: the only text field."""
-    evaluation: EvaluationConfig = Field(default_factory=dict)  # type: ignore[arg-type]
+    evaluation: EvaluationConfig = Field(default={})  # type: ignore[assignment]
     """How the pipeline is judged."""
     trainer: dict[str, Any] = Field(default_factory=dict)
     """Passed on to ``lightning.Trainer``: accelerator, devices, precision, strategy."""

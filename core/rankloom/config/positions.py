@@ -57,7 +57,9 @@ class Source:
             if found is not None:
                 key, node = found
                 line = key.start_mark.line + 1
-            if found is not None or depth == len(loc) - 1:
+            # What is missing from a mapping is worth naming; a short form has no such part.
+            last = depth == len(loc) - 1 and isinstance(node, yaml.MappingNode)
+            if found is not None or last:
                 path.append(part)
         return line, tuple(path)
 

@@ -1,8 +1,8 @@
 """References to components: a field of a config that holds any component of one kind.
 
-``ScorerRef`` in an annotation accepts ``dot``, ``{type: dot, bias: true}`` or a typed config object,
-and resolves the name when the config is validated: plugins that are installed later need no change
-here. The registry is ``ValidationInfo.context["registry"]`` or the default one.
+``ScorerRef`` in an annotation accepts ``dot``, ``{type: dot, bias: true}`` or a typed config
+object, and resolves the name when the config is validated: plugins that are installed later need
+no change here. The registry is ``ValidationInfo.context["registry"]`` or the default one.
 """
 
 from __future__ import annotations

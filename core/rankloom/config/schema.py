@@ -6,13 +6,13 @@ Draft 7, because that is what yaml-language-server reads. A reference to any com
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from rankloom.components import KINDS
-from rankloom.config.models import TaskConfig
+from rankloom.config.models import ModelConfig, TaskConfig
 from rankloom.config.pipeline import PipelineConfig
 from rankloom.config.refs import KIND_MARKER
 from rankloom.registry import Registry, default_registry
@@ -32,21 +32,23 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
     registry = registry or default_registry()
     specs = {kind: registry.specs(kind) for kind in KINDS}
     configs: list[type[BaseModel]] = [spec.config for kind in KINDS for spec in specs[kind]]
-    models = list(dict.fromkeys([PipelineConfig, TaskConfig, *configs]))
-    refs, schema = models_json_schema(
-        [(model, "validation") for model in models], ref_template=_REF
-    )
+    models = list(dict.fromkeys([PipelineConfig, ModelConfig, TaskConfig, *configs]))
+    wanted: list[tuple[Any, Literal["validation"]]] = [(model, "validation") for model in models]
+    refs, schema = models_json_schema(wanted, ref_template=_REF)
     defs: dict[str, _Schema] = schema["$defs"]
     for kind in KINDS:
         choices = {spec.name: refs[spec.config, "validation"] for spec in specs[kind]}
         defs[_any(kind)] = _choice(choices)
-    _add_model_alias(defs, refs[PipelineConfig, "validation"]["$ref"])
+    root = defs[_name(refs[PipelineConfig, "validation"]["$ref"])]
+    root["properties"]["model"] = {
+        "allOf": [refs[ModelConfig, "validation"]],
+        "description": "The only model; short for 'models: {model: ...}'.",
+    }
     _add_task_forms(
         defs,
         refs[TaskConfig, "validation"]["$ref"],
         {spec.name: refs[spec.config, "validation"]["$ref"] for spec in specs["objective"]},
     )
-    root = defs[_name(refs[PipelineConfig, "validation"]["$ref"])]
     whole = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **root,
@@ -81,14 +83,6 @@ def _choice(choices: dict[str, _Schema]) -> _Schema:
 
 def _text_or(names: list[str], mapping: _Schema) -> _Schema:
     return {"if": {"type": "string"}, "then": {"enum": names}, "else": mapping}
-
-
-def _add_model_alias(defs: dict[str, _Schema], pipeline: str) -> None:
-    properties = defs[_name(pipeline)]["properties"]
-    properties["model"] = {
-        **properties["models"]["additionalProperties"],
-        "description": "The only model; short for 'models: {model: ...}'.",
-    }
 
 
 def _add_task_forms(defs: dict[str, _Schema], task: str, objectives: dict[str, str]) -> None:

@@ -157,11 +157,9 @@ def parse_numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     if column.dtype == pl.String:
         column = column.str.strip_chars()
         column = column.set(column == "", None)
-    elif not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
-        if column.dtype != pl.Null:
-            return pl.Series(column.name, [None] * len(column), dtype=pl.Float64), (
-                column.is_not_null()
-            )
+    elif not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
+        none = pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
+        return none, column.is_not_null()
     numbers = column.cast(pl.Float64, strict=False).fill_nan(None)
     as_text = column.cast(pl.String, strict=False).str.to_lowercase()
     bad = (numbers.is_null() & column.is_not_null() & (as_text != "nan")).fill_null(False)

@@ -18,7 +18,7 @@ from rankloom.errors import DataError
 
 __all__ = ["Duplicates", "apply_positive", "drop_duplicates", "k_core", "prepare_dataset"]
 
-Duplicates = Literal["error", "first", "last"]
+Duplicates = Literal["error", "first", "last", "keep"]
 
 
 def prepare_dataset(
@@ -53,11 +53,13 @@ def drop_duplicates(dataset: Dataset, keep: Duplicates) -> Dataset:
 
     Args:
         dataset: Any data set.
-        keep: ``"first"`` or ``"last"`` in (time, source row), or ``"error"``.
+        keep: ``"first"`` or ``"last"`` in (time, source row), ``"keep"`` (all), or ``"error"``.
 
     Raises:
         DataError: ``keep`` is ``"error"`` and there is a duplicate: it names both rows.
     """
+    if keep == "keep":
+        return dataset
     log = dataset.interactions
     rated = bool(log.values.isfinite().any())
     times = log.times.numpy()

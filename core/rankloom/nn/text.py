@@ -60,7 +60,7 @@ def length_batches(lengths: Tensor, batch_size: int) -> Sequence[Tensor]:
         Row indices of each batch.
     """
     order = torch.argsort(lengths, descending=True, stable=True)
-    return order.split(batch_size) if len(order) else ()
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
 def text_settings(
@@ -232,8 +232,9 @@ class TextModel:
 @contextmanager
 def _loading(name: str) -> Iterator[None]:
     """Keep transformers' bars and remarks off the screen; turn its errors into ours."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as default
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Build:
     n_items: int = 0
     n_users: int = 0
     field: FieldSpec | None = None
-    dims: Mapping[str, int] = field(default_factory=dict)
+    dims: Mapping[str, int] = default(default_factory=dict)
     base_dir: Path = Path()
     cache_dir: Path = Path(".rankloom/cache")
     seed: int = 0

@@ -29,6 +29,9 @@ class WordEncoder(nn.Module):
         super().__init__()
         self.dim = dim
         self.words = nn.Embedding(65, dim, padding_idx=0)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            self.words.weight[1:] = torch.randn(64, dim, generator=generator)
 
     def collate(self, values: Sequence[Any]) -> Features:
         """Hash the words of each text."""

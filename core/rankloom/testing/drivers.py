@@ -230,7 +230,10 @@ def _policy_by_row(component: Any, inputs: Inputs) -> Outputs:
 def _policy_rows(inputs: Inputs, rows: Tensor) -> Inputs:
     slates = inputs["slates"]
     picked = replace(
-        slates, items=slates.items[rows], scores=slates.scores[rows], log_probs=slates.log_probs[rows]
+        slates,
+        items=slates.items[rows],
+        scores=slates.scores[rows],
+        log_probs=slates.log_probs[rows],
     )
     return {"scored": _scored_rows(inputs["scored"], rows), "slates": picked}
 

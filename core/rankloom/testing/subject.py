@@ -6,6 +6,7 @@ import copy
 import pkgutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -187,14 +188,10 @@ class Subject:
 
 
 def _with_field(build: Build, spec: FieldSpec) -> Build:
-    from dataclasses import replace
-
     return replace(build, field=spec)
 
 
-def _by_specificity(
-    fields: Mapping[str, FieldSpec], ids: FieldSpec
-) -> Iterator[FieldSpec]:
+def _by_specificity(fields: Mapping[str, FieldSpec], ids: FieldSpec) -> Iterator[FieldSpec]:
     """Fields that few encoders accept come first, the id (a plain number) last."""
     yield from sorted(fields.values(), key=lambda spec: (spec.type == "text", not spec.multiple))
     yield ids

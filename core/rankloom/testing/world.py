@@ -110,7 +110,9 @@ class World:
         """Return ``n`` scored candidates a query, some masked and some unknown (NaN)."""
         generator = torch.Generator().manual_seed(seed)
         q = len(self.queries)
-        items = torch.stack([torch.randperm(len(self.items), generator=generator) for _ in range(q)])
+        items = torch.stack(
+            [torch.randperm(len(self.items), generator=generator) for _ in range(q)]
+        )
         values = torch.randn(q, n, generator=generator)
         mask = torch.ones(q, n, dtype=torch.bool)
         if gaps and n > 2:
@@ -162,7 +164,9 @@ class World:
         warm = [name for name, spec in self.items.fields.items() if spec.type != "vector"]
         frame = self.items.frame.with_columns(
             [
-                pl.Series(name, _replaced(self.items.frame[name].to_list()), self.items.frame[name].dtype)
+                pl.Series(
+                    name, _replaced(self.items.frame[name].to_list()), self.items.frame[name].dtype
+                )
                 for name in warm
             ]
         )
@@ -186,7 +190,9 @@ def make_world() -> World:
     history = HistoryStore(interactions.select(positive), len(users)).whole(asking)
     seen = HistoryStore(interactions, len(users)).whole(asking).items
     times = torch.full((len(users),), int(interactions.times.max()) + 60)
-    queries = QueryBatch(asking, history, seen, times, Encoded(query_vectors))
+    at, mask = history.padded(len(items))
+    tokens = item_vectors[history.items.values[at]] * mask[..., None]
+    queries = QueryBatch(asking, history, seen, times, Encoded(query_vectors, tokens, mask))
     return World(items, users, train, queries, item_vectors, query_vectors)
 
 
@@ -194,7 +200,9 @@ def _interactions() -> Interactions:
     pairs = [(user, item) for user, items in _LOG.items() for item in items]
     n = len(pairs)
     columns = torch.tensor(pairs)
-    values = torch.tensor([1.0 if item == COLD[0] else 2.0 + (k * 7) % 4 for k, (_, item) in enumerate(pairs)])
+    values = torch.tensor(
+        [1.0 if item == COLD[0] else 2.0 + (k * 7) % 4 for k, (_, item) in enumerate(pairs)]
+    )
     # Every third event ties with the one before it.
     times = torch.tensor([1_600_000_000 + 3600 * (k - (k % 3 == 2)) for k in range(n)])
     return Interactions(columns[:, 0], columns[:, 1], values, times, torch.arange(n))

@@ -44,7 +44,10 @@ class Ease(ItemItemScorer):
                 f"markov or a model with an embedding instead."
             )
         users, columns = self.positives(train)
-        self.matrix = _weights(_gram(users, columns, train.n_users, size), self.config.l2)
+        if 2 * train.n_users < size:
+            self.matrix = _dual_weights(users, columns, train.n_users, size, self.config.l2)
+        else:
+            self.matrix = _weights(_gram(users, columns, train.n_users, size), self.config.l2)
 
     def export_state(self) -> State:
         """Return ``universe [u]`` int64 and ``weights [u, u]`` float32."""
@@ -82,7 +85,26 @@ def _gram(users: Tensor, columns: Tensor, n_users: int, size: int) -> Tensor:
 def _weights(gram: Tensor, l2: float) -> Tensor:
     """Return EASE's weights ``[u, u]`` float32; overwrites ``gram``."""
     gram.diagonal().add_(l2)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    return _normalise(torch.cholesky_inverse(torch.linalg.cholesky(gram)))
+
+
+def _dual_weights(users: Tensor, columns: Tensor, n_users: int, size: int, l2: float) -> Tensor:
+    """Return the same weights through the users' Gram matrix, for fewer users than items.
+
+    Woodbury: ``(X'X + l2 I)^-1 = (I - X' (X X' + l2 I)^-1 X) / l2``.
+    """
+    x = torch.zeros(n_users, size, dtype=torch.float64)
+    x[users, columns] = 1.0
+    x = x[x.any(1)]
+    kernel = x @ x.T
+    kernel.diagonal().add_(l2)
+    root = torch.linalg.solve_triangular(torch.linalg.cholesky(kernel), x, upper=False)
+    inverse = root.T @ root
+    inverse.neg_().diagonal().add_(1.0)
+    return _normalise(inverse.div_(l2))
+
+
+def _normalise(inverse: Tensor) -> Tensor:
     inverse /= -inverse.diagonal().clone()
     inverse.fill_diagonal_(0.0)
     return inverse.float()

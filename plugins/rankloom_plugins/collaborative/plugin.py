@@ -24,8 +24,8 @@ class EaseConfig(ComponentConfig):
 
     type: Literal["ease"] = "ease"
     """The component's registered name."""
-    l2: float = Field(default=500.0, gt=0)
-    """Ridge strength; larger smooths more. 250 to 500 suits ML-100K, more rows want more."""
+    l2: float = Field(default=350.0, gt=0)
+    """Ridge strength; larger smooths more. The default was chosen on ML-100K."""
     max_items: int = Field(default=30_000, ge=1)
     """Largest training universe to fit: memory grows with its square (24 bytes a pair of items)."""
 
@@ -35,13 +35,13 @@ class MarkovConfig(ComponentConfig):
 
     type: Literal["markov"] = "markov"
     """The component's registered name."""
-    window: int = Field(default=20, ge=1)
+    window: int = Field(default=30, ge=1)
     """How many events after an item still count as following it."""
-    window_decay: float = Field(default=0.9, gt=0, le=1)
+    window_decay: float = Field(default=0.95, gt=0, le=1)
     """Weight of a transition over distance ``d``: ``window_decay ** (d - 1)``."""
     shrinkage: float = Field(default=20.0, ge=0)
     """Added to an item's transition totals, so that rare pairs do not look certain."""
-    decay: float = Field(default=0.8, gt=0, le=1)
+    decay: float = Field(default=0.85, gt=0, le=1)
     """Weight of the ``k``-th latest event of a history: ``decay ** k``, ``k`` from 0."""
     max_length: int = Field(default=100, ge=1)
     """How many of the latest events of a history are used."""

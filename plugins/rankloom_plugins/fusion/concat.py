@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rankloom.nn.seeds import seeded
 from rankloom.protocols import Build, Encoded
-from rankloom_plugins.fusion.masking import drop_modalities, linear, stack_present, visible
+from rankloom_plugins.fusion.masking import drop_modalities, linear, norm, stack_present, visible
 from rankloom_plugins.fusion.plugin import ConcatConfig
 
 __all__ = ["ConcatFusion"]
@@ -29,9 +29,7 @@ class ConcatFusion(nn.Module):
         widths = [build.dims[name] for name in self.names]
         self.dim = sum(widths) if config.dim is None else config.dim
         self.modality_dropout = config.modality_dropout
-        self.norms = nn.ModuleList(
-            nn.LayerNorm(width) if config.normalize else nn.Identity() for width in widths
-        )
+        self.norms = nn.ModuleList(norm(width, config.normalize) for width in widths)
         generator = seeded(build.seed, "concat", *self.names)
         self.project = linear(sum(widths) + len(widths), self.dim, generator)
 

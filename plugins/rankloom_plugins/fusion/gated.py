@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rankloom.nn.seeds import seeded
 from rankloom.protocols import Build, Encoded
-from rankloom_plugins.fusion.masking import drop_modalities, linear, stack_present, visible
+from rankloom_plugins.fusion.masking import drop_modalities, linear, norm, stack_present, visible
 from rankloom_plugins.fusion.plugin import GatedConfig
 
 __all__ = ["GatedFusion"]
@@ -35,9 +35,8 @@ class GatedFusion(nn.Module):
         self.projections = nn.ModuleList()
         for name in self.names:
             width = build.dims[name]
-            norm: nn.Module = nn.LayerNorm(width) if config.normalize else nn.Identity()
             layer = linear(width, config.dim, generator)
-            self.projections.append(nn.Sequential(norm, layer))
+            self.projections.append(nn.Sequential(norm(width, config.normalize), layer))
         if len(self.names) > 1:  # one alone always has weight one: a gate could not learn
             self.gate = nn.Parameter(torch.zeros(len(self.names), config.dim))
             self.gate_bias = nn.Parameter(torch.zeros(len(self.names)))

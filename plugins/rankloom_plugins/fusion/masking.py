@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rankloom.protocols import Encoded
 
-__all__ = ["drop_modalities", "linear", "stack_present", "visible"]
+__all__ = ["drop_modalities", "linear", "norm", "stack_present", "visible"]
 
 
 def stack_present(present: Mapping[str, Tensor], names: list[str]) -> Tensor:
@@ -50,3 +50,8 @@ def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     nn.init.normal_(layer.weight, std=0.02, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def norm(width: int, wanted: bool) -> nn.Module:
+    """Layer normalisation; none where it is not wanted or would turn the one number into 0."""
+    return nn.LayerNorm(width) if wanted and width > 1 else nn.Identity()

@@ -22,7 +22,7 @@ class BPRObjective:
     candidates: CandidateRegime = "sampled"
 
     def __init__(self, config: BPRConfig, build: Build) -> None:
-        self.negatives = config.negatives
+        self.config = config
 
     def loss(self, batch: TrainBatch, score: ScoreFunction) -> Tensor:
         """Return the weighted mean loss over ``batch.candidates`` ``[q, s]`` or ``[s]``."""

@@ -33,8 +33,6 @@ class BPRConfig(ComponentConfig):
     """Bayesian personalised ranking: the target above sampled negatives."""
 
     type: Literal["bpr"] = "bpr"
-    negatives: int = Field(default=1, ge=1)
-    """Negatives drawn for each target."""
 
 
 class MSEConfig(ComponentConfig):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -82,7 +83,7 @@ def choose_weights(judged: list[Judged], parts: int, k: int) -> Tensor:
     ends = [_climb(start, value, _grid(STEPS[0])) for start in starts]
     best = max(ends, key=value)
     for coarse, step in pairwise(STEPS):
-        best = _climb(best, value, lambda w, c=coarse, s=step: _around(w, c, s))
+        best = _climb(best, value, partial(_around, reach=coarse, step=step))
     return best.float()
 
 

@@ -30,8 +30,6 @@ class Dot(nn.Module):
         ConfigError: The towers' dimensions differ.
     """
 
-    log_scale: Tensor
-
     def __init__(self, config: DotConfig, build: Build) -> None:
         super().__init__()
         _check_dims(build)
@@ -39,12 +37,10 @@ class Dot(nn.Module):
         self.user_bias = _bias_table(build.n_users) if config.user_bias else None
         self.item_bias = _bias_table(build.n_items) if config.item_bias else None
         self.global_bias = nn.Parameter(torch.zeros(())) if config.global_bias else None
-        log_scale = torch.tensor(-math.log(config.temperature))
-        self.max_log_scale = max(math.log(MAX_SCALE), float(log_scale))
-        if config.learnable_temperature:
-            self.log_scale = nn.Parameter(log_scale)
-        else:
-            self.register_buffer("log_scale", log_scale, persistent=False)
+        log_scale = -math.log(config.temperature)
+        self.max_log_scale = max(math.log(MAX_SCALE), log_scale)
+        learnable = config.learnable_temperature
+        self.log_scale = nn.Parameter(torch.tensor(log_scale)) if learnable else None
 
     def prepare(self, train: TrainData) -> None:
         """Start the global bias at the mean of the training values, where there are any."""
@@ -73,7 +69,7 @@ class Dot(nn.Module):
         return Scores(self._biased(values, queries, candidates), scale="logit")
 
     def _scale(self) -> Tensor | float:
-        if self.config.learnable_temperature:
+        if self.log_scale is not None:
             return self.log_scale.clamp(max=self.max_log_scale).exp()
         return 1.0 / self.config.temperature
 

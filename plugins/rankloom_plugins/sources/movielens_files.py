@@ -16,9 +16,10 @@ __all__ = ["Layout", "detect", "read_log", "read_movies", "read_users"]
 
 _RATINGS = ("user", "item", "rating", "timestamp")
 _GENRES = (
-    "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy "
-    "Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western"
-).split()
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",
+    "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
+    "Thriller", "War", "Western",
+)  # fmt: skip
 _LATIN = "iso-8859-1"
 
 
@@ -116,8 +117,8 @@ def read_movies(folder: Path, layout: Layout, checks: RowChecks) -> tuple[pl.Dat
             require_columns(frame.columns, ("movieId", "title", "genres"), origin)
             frame = frame.rename({"movieId": "id"})
         else:
-            columns = ("id", "title", "genres")
-            frame, origin = read_delimited(path, columns, "::", checks, encoding=_LATIN)
+            names = ("id", "title", "genres")
+            frame, origin = read_delimited(path, names, "::", checks, encoding=_LATIN)
         none = pl.col("genres") == "(no genres listed)"
         listed = pl.when(none).then(None).otherwise(pl.col("genres")).str.split("|")
         frame = frame.with_columns(genres=listed)

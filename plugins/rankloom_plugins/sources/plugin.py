@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rankloom import ComponentConfig, component, hookimpl
 from rankloom.components import ComponentSpec
@@ -17,7 +17,7 @@ DeclaredType = Literal["category", "number", "vector", "timestamp", "text", "ima
 
 
 class MovieLensConfig(ComponentConfig):
-    """MovieLens as GroupLens hands it out: 100K, 1M, or a CSV release (latest, latest-small, 20M)."""
+    """MovieLens as GroupLens hands it out: 100K, 1M, or a CSV release such as latest-small."""
 
     type: Literal["movielens"] = "movielens"
     path: Path
@@ -90,9 +90,9 @@ class TablesConfig(ComponentConfig):
     """Id column of the items; default: the log's name for it, a common name, or the first."""
     user_id: str | None = None
     """Id column of the users; likewise."""
-    item_fields: dict[str, DeclaredType | DeclaredField] = {}
+    item_fields: dict[str, DeclaredType | DeclaredField] = Field(default_factory=dict)
     """Fields of the items: a type, or a type with its column; all others are inferred."""
-    user_fields: dict[str, DeclaredType | DeclaredField] = {}
+    user_fields: dict[str, DeclaredType | DeclaredField] = Field(default_factory=dict)
     """Fields of the users; likewise."""
     time_format: str | None = None
     """Of the log's times: ``s``, ``ms``, ``us``, ``ns`` or a strftime pattern; None: guess."""

@@ -29,7 +29,7 @@ class BertConfig(EncoderConfig):
     batch_size: int = Field(default=64, ge=1)
     """Texts encoded at once."""
     dim: int | None = Field(default=None, ge=1)
-    """Width of a trained linear map of the frozen vectors; null: no map (fusions bring their own)."""
+    """Width of a trained linear map of the frozen vectors; null: none (fusions bring their own)."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
     """Expected sha256 of ``model.safetensors``; other weights are refused."""
 

@@ -27,7 +27,8 @@ def make_run(root: Path, name: str, age: int, ndcg: float | None, **config: obje
     (run / "log.jsonl").write_text("")
     if ndcg is not None:
         (run / "bundle").mkdir()
-        metrics = {"rows": [{"name": "hybrid", "ndcg@10": ndcg, "n": 5}]}
+        rows = [{"name": "hybrid", "n": 5, "metrics": {"ndcg@10": ndcg}}]
+        metrics = {"seconds": 3.5, "test": {"rows": rows, "ratings": None}}
         (run / "metrics.json").write_text(json.dumps(metrics))
     return run
 
@@ -56,7 +57,7 @@ def test_list_is_oldest_first_with_state(runs: Path) -> None:
 def test_compare_shows_metrics_and_only_the_keys_that_differ(runs: Path) -> None:
     arguments = ["runs", "compare", str(runs), "--run", "films-a", "--run", "films-b"]
     found = json.loads(runner.invoke(app, [*arguments, "--json"]).stdout)
-    assert found["metrics"]["films-b"]["rows.hybrid.ndcg@10"] == 0.5
+    assert found["metrics"]["films-b"]["test hybrid ndcg@10"] == 0.5
     assert found["config"] == {"films-a": {"models.m.dim": 32}, "films-b": {"models.m.dim": 64}}
     table = runner.invoke(app, arguments).stdout
     assert "models.m.dim" in table
@@ -98,6 +99,6 @@ def test_resume_finds_the_newest_unfinished_run_of_the_name(runs: Path) -> None:
     assert run_dirs(runs / "nothing") == []
 
 
-def test_flatten_keys_named_rows_by_name() -> None:
-    nested = {"a": {"b": 1}, "rows": [{"name": "x", "n": 2}], "list": [1, 2]}
-    assert flatten(nested) == {"a.b": 1, "rows.x.n": 2, "list": [1, 2]}
+def test_flatten_keeps_lists_whole() -> None:
+    nested = {"a": {"b": 1, "c": {"d": None}}, "list": [1, {"x": 2}]}
+    assert flatten(nested) == {"a.b": 1, "a.c.d": None, "list": [1, {"x": 2}]}

@@ -37,9 +37,9 @@ def test_few_levels_and_drawn_rows_follow_the_same_law() -> None:
 def test_bounds_equal_a_plain_loop() -> None:
     values = spread(50)
     rng = np.random.default_rng(5)
-    plain = [values.numpy()[rng.integers(0, 50, 50)].mean() for _ in range(20_000)]
+    plain = [values.numpy()[rng.integers(0, 50, 50)].mean() for _ in range(5_000)]
     found = bootstrap_mean(values, 20_000)
-    assert (found.low, found.high) == pytest.approx(np.quantile(plain, [0.025, 0.975]), abs=0.005)
+    assert (found.low, found.high) == pytest.approx(np.quantile(plain, [0.025, 0.975]), abs=0.01)
 
 
 def test_same_seed_same_interval() -> None:
