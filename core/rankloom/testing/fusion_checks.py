@@ -68,7 +68,7 @@ def check_fusion_masked_parameters_train(subject: Subject) -> None:
     vectors = component.forward(inputs["encoded"], present).vectors
     if not vectors.requires_grad:
         return
-    vectors.sum().backward()
+    torch.autograd.backward(vectors.sum())
     for name, parameter in component.named_parameters():
         reached = parameter.grad is not None or not parameter.requires_grad
         require(

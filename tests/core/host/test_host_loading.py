@@ -167,8 +167,11 @@ def test_stages_wrap_and_core_comes_last() -> None:
 
 def test_stages_nest_and_pass_errors_on() -> None:
     host = Host.load(installed=[])
-    inner = lambda context: host.call_stage("evaluate", context, lambda context: "inner")  # noqa: E731
-    assert host.call_stage("fit", 0, inner) == "inner"
+
+    def nested(context: Any) -> Any:
+        return host.call_stage("evaluate", context, lambda context: "inner")
+
+    assert host.call_stage("fit", 0, nested) == "inner"
     with pytest.raises(ZeroDivisionError):
         host.call_stage("fit", 0, lambda context: 1 / 0)
 

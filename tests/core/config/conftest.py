@@ -5,10 +5,12 @@ from __future__ import annotations
 import types
 from typing import Any, Literal
 
+import pytest
 from pydantic import BaseModel, Field
 
 from rankloom import ComponentConfig, EncoderConfig, component, hookimpl
 from rankloom.config.refs import ScorerRef
+from rankloom.hookspecs import HOOK_OF_KIND
 from rankloom.host import Found, Host
 from rankloom.registry import Registry
 
@@ -79,12 +81,7 @@ def small_registry() -> Registry:
     """Return a registry of the components above."""
     plugin = types.ModuleType("kit")
     for kind, specs in SPECS.items():
-        hook = "register_policies" if kind == "policy" else f"register_{kind}s"
-        vars(plugin)[hook] = hookimpl(lambda specs=specs: specs)
-    # hookimpl must see a function without arguments.
-    for kind, specs in SPECS.items():
-        hook = "register_policies" if kind == "policy" else f"register_{kind}s"
-        vars(plugin)[hook] = hookimpl(_returning(specs))
+        vars(plugin)[HOOK_OF_KIND[kind]] = hookimpl(_returning(specs))
     host = Host.load(installed=[Found("kit", "kit", "1", "kit", lambda: plugin)])
     assert not host.problems, host.problems
     return Registry(host)
@@ -95,3 +92,9 @@ def _returning(specs: list[Any]) -> Any:
         return specs
 
     return register
+
+
+@pytest.fixture(scope="session")
+def small() -> Registry:
+    """A registry of the components above."""
+    return small_registry()
