@@ -20,7 +20,7 @@ class BayesianFm:
 
     def predict(self, w: Tensor, users: Tensor, items: Tensor, genres: Tensor) -> Tensor:
         item, tag = w[self.n[0] : sum(self.n)][items], w[sum(self.n) :]
-        v = torch.stack([w[users].expand_as(item), item, genres @ tag])
+        v = torch.stack([w[users].expand_as(item), item, (genres @ tag).expand_as(item)])
         return 3 + v[..., 0].sum(0) + (v.sum(0) ** 2 - (v**2).sum(0))[..., 1:].sum(-1) / 2
 
     def score(self, queries: QueryBatch, candidates: CandidateBatch) -> Scores:

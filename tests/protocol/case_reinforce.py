@@ -23,7 +23,9 @@ def loss(step: Step, model: Scorer) -> Tensor:
     return -(weight.detach() * log_p * step.rewards).mean()
 
 
-def act(world: Simulator, policy: Policy, asked: ScoredCandidates) -> tuple[Step, QueryBatch]:
-    slates = policy.decide(asked, 2, (), torch.Generator().manual_seed(0))
+def act(
+    world: Simulator, policy: Policy, asked: ScoredCandidates, generator: torch.Generator
+) -> tuple[Step, QueryBatch]:
+    slates = policy.decide(asked, 2, (), generator)
     following, rewards, _ = world.step(slates)
     return Step(asked, slates, rewards), following

@@ -24,7 +24,7 @@ from rankloom.errors import BundleError
 from rankloom.pipeline.builder import Parts
 from rankloom.protocols import Features, State
 
-__all__ = ["FORMAT", "read_dataset", "read_manifest", "read_parts", "write_bundle"]
+__all__ = ["FORMAT", "read_dataset", "read_manifest", "read_parts", "read_weights", "write_bundle"]
 
 FORMAT = 1
 _ID = "__id__"
@@ -166,6 +166,22 @@ def read_dataset(directory: Path) -> Dataset:
         given_split=column.get("part"),
         name=data["name"],
     )
+
+
+def read_weights(directory: Path) -> dict[str, dict[str, Tensor]]:
+    """Read the trained weights of a bundle, by model, to start another fit from.
+
+    Raises:
+        BundleError: No bundle there, or one of another format.
+    """
+    read_manifest(directory)
+    out: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in load_file(directory / "state.safetensors").items():
+        head, _, rest = key.partition("/")
+        if head == "model":
+            name, _, parameter = rest.partition("/")
+            out.setdefault(name, {})[parameter] = tensor
+    return out
 
 
 def read_parts(directory: Path, parts: Parts) -> None:

@@ -80,6 +80,7 @@ class Fitter:
         report: Told about encoding (encoder, done, total).
         resume: Continue interrupted training.
         dry_run: One epoch.
+        initial: Weights to start from, by model; those of another shape are left out.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Fitter:
         report: Progress | None = None,
         resume: bool = True,
         dry_run: bool = False,
+        initial: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
         self.config = config
         self.parts = parts
@@ -106,6 +108,7 @@ class Fitter:
         self.report = report
         self.resume = resume
         self.dry_run = dry_run
+        self.initial = initial or {}
         self.log = FitLog()
 
     def fit(self) -> FitLog:
@@ -151,6 +154,13 @@ class Fitter:
                 component.load()
             if hasattr(component, "prepare"):
                 component.prepare(train)
+        own = model.state_dict()
+        fitting = {
+            key: tensor
+            for key, tensor in self.initial.get(name, {}).items()
+            if key in own and own[key].shape == tensor.shape
+        }
+        model.load_state_dict(fitting, strict=False)
         self.log.encoded[name] = table.load(self.dataset.items, self.cache, self.report)
         self.parts.query_fields.load(self.dataset.users, self.cache)
         if model.tasks:

@@ -13,7 +13,7 @@ import polars as pl
 import torch
 
 import rankloom
-from rankloom.api.bundle import read_dataset, read_manifest, read_parts, write_bundle
+from rankloom.api.bundle import read_dataset, read_manifest, read_parts, read_weights, write_bundle
 from rankloom.api.evaluating import Judge
 from rankloom.api.fitting import FitLog, Fitter
 from rankloom.api.loading import load_dataset, make_split
@@ -101,6 +101,7 @@ class Pipeline:
         progress: bool = True,
         dry_run: bool = False,
         resume: bool = True,
+        initial: str | Path | None = None,
         report: Progress | None = None,
     ) -> Pipeline:
         """Load, split, prepare, fit, train and calibrate.
@@ -113,6 +114,7 @@ class Pipeline:
             progress: Show bars.
             dry_run: 1 % of the users, one epoch, every stage.
             resume: Continue interrupted training found in ``run_dir``.
+            initial: A bundle whose weights training starts from.
             report: Told about encoding (encoder, done, total).
 
         Returns:
@@ -142,6 +144,7 @@ class Pipeline:
             report=report,
             resume=resume and directory is not None,
             dry_run=dry_run,
+            initial=None if initial is None else read_weights(Path(initial)),
         )
         self.log = fitter.fit()
         self.seconds = dict(self.log.seconds)
@@ -266,6 +269,7 @@ class Pipeline:
         text: str | None = None,
         fields: Mapping[str, Any] | None = None,
         k: int = 10,
+        exclude: Sequence[object] = (),
         request_id: str | None = None,
     ) -> Slate:
         """Recommend to one user.
@@ -277,12 +281,13 @@ class Pipeline:
             text: Free text; stands for an item of which only the text is known.
             fields: Query fields by dotted name.
             k: Slots; fewer come back when fewer items are allowed.
+            exclude: Item ids that must not be shown.
             request_id: Seeds the policy's choices; the same id gives the same slate.
 
         Raises:
             QueryError: An id is unknown, or k is below 1.
         """
-        query = Query(user, history, append_history, text, fields or {}, k)
+        query = Query(user, history, append_history, text, fields or {}, k, exclude)
         outcome = self._run([query], k, request_id)
         return self._slate(outcome, 0)
 
@@ -344,7 +349,8 @@ class Pipeline:
         digest = hashlib.sha256(f"{self.config.seed}|{request_id}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
         with torch.inference_mode():
-            return self.engine.run(batch, k, generator)
+            ruled_out = self._resolver.exclusions(queries)
+            return self.engine.run(batch, k, generator, also_exclude=ruled_out)
 
     def _slate(self, outcome: Outcome, row: int) -> Slate:
         dataset, _ = self._fitted()

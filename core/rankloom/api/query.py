@@ -29,6 +29,7 @@ class Query:
         text: Free text.
         fields: Values of query fields by dotted name (``user.age``).
         k: Slots.
+        exclude: Item ids that must not be shown.
     """
 
     user: object | None = None
@@ -37,6 +38,7 @@ class Query:
     text: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     k: int = 10
+    exclude: Sequence[object] = ()
 
 
 class QueryResolver:
@@ -83,6 +85,12 @@ class QueryResolver:
         else:
             batch = self._with_requests(queries, users, stored, seen, times)
         return self.parts.query_fields.attach(batch, self._given(queries))
+
+    def exclusions(self, queries: Sequence[Query]) -> RaggedIndices | None:
+        """Return the items that requests themselves rule out, or None."""
+        if not any(query.exclude for query in queries):
+            return None
+        return RaggedIndices.from_lists([self._items(query.exclude) for query in queries])
 
     def _with_requests(
         self,
@@ -170,7 +178,7 @@ class QueryResolver:
         if bool((index < 0).any()):
             bad = ids[int((index < 0).nonzero()[0, 0])]
             close = did_you_mean(str(bad), self.items.ids.ids[:20000])
-            raise QueryError(f"Unknown item {bad!r} in the history.{close}")
+            raise QueryError(f"Unknown item {bad!r} in the request.{close}")
         return index
 
 

@@ -62,7 +62,7 @@ def plain(value: Any) -> Any:
 
 
 def cell(value: Any) -> str:
-    """Return a value as a table cell: four decimals, whole years, lists joined, nothing for missing ones."""
+    """Return a value as a table cell: four decimals (none from 100 on), lists joined."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -159,9 +159,7 @@ def _positive(seen: Seen) -> list[str]:
         return [
             "  # every interaction is a positive; `positive: {min_value: 4}` would ask for more"
         ]
-    return [
-        f"  positive: {{min_value: {seen.positive:g}}}  # from which value on it is liked"
-    ]
+    return [f"  positive: {{min_value: {seen.positive:g}}}  # from which value on it is liked"]
 
 
 def _split(ordered: bool) -> list[str]:

@@ -117,10 +117,6 @@ class TrainingConfig(Section):
     """The validation measure that picks the best epoch: ``ndcg@10``, ``rmse``."""
     gradient_clip: float | None = Field(default=None, gt=0)
     """Largest norm of the gradient; default: no limit."""
-    logits_budget: float = Field(default=256.0, gt=0)
-    """Megabytes of logits above which a loss over the whole catalog is computed in chunks."""
-    validation_users: int | None = Field(default=None, ge=1)
-    """Validate on this many users, drawn by seed; default: all."""
     evaluate_every: int = Field(default=1, ge=1)
     """Epochs between evaluations."""
 

@@ -37,8 +37,6 @@ class DataConfig(Section):
     duplicates: Literal["error", "first", "last", "keep"] = "last"
     """Several interactions of one user with one item: refuse them, keep the first or the last one
     (the rest is counted and printed), or keep all."""
-    on_bad_rows: Literal["error", "skip"] = "error"
-    """A row that cannot be read: stop and name it, or skip and count it."""
 
 
 class EvaluationConfig(Section):

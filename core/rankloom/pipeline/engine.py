@@ -133,6 +133,7 @@ class Engine:
         generator: torch.Generator,
         *,
         exclude: RaggedIndices | None = None,
+        also_exclude: RaggedIndices | None = None,
         allowed: Tensor | None = None,
         policy: Any | None = None,
         observe: bool = True,
@@ -144,11 +145,15 @@ class Engine:
             k: Slots.
             generator: Every random choice takes it.
             exclude: Exclusions of a protocol; None asks the guards.
+            also_exclude: Exclusions of the request, added to those.
             allowed: ``[n_items]`` bool: only these may be ranked.
             policy: Replaces the pipeline's policy (evaluation is greedy).
             observe: Tell the guards what was shown.
         """
         kept_away = self.exclusions(queries) if exclude is None else exclude
+        if also_exclude is not None:
+            both = [rows for rows in (kept_away, also_exclude) if rows is not None]
+            kept_away = RaggedIndices.cat_rows(both)
         candidates = self.candidates(queries, kept_away, allowed)
         scores, helpless = self.score(queries, candidates)
         scored = ScoredCandidates(

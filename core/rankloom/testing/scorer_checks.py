@@ -99,11 +99,8 @@ def check_scorer_unknown_is_nan(subject: Subject) -> None:
     """A closed form says NaN, not zero, where it knows nothing: no history, or a cold item."""
     component, world = subject.fitted(), subject.world
     # A blend answers with whichever part knows something; its parts are checked themselves.
-    if (
-        not hasattr(component, "fit")
-        or subject.spec.needs_vectors
-        or hasattr(component, "children")
-    ):
+    closed = hasattr(component, "fit") and not hasattr(component, "children")
+    if not closed or subject.spec.needs_vectors:
         return
     values = component.score(world.queries, world.candidates()).values
     cold = values[:, COLD[1]]

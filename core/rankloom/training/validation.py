@@ -20,7 +20,7 @@ class Validator:
     Args:
         handle: The model over its current item table.
         queries: The validation phase.
-        settings: ``monitor`` and ``validation_users``.
+        settings: Names what is watched (``monitor``).
         block: Queries at a time.
     """
 

@@ -69,14 +69,14 @@ class Ease(ItemItemScorer):
         inside = columns >= 0
         assert self.matrix is not None
         size = max(self.matrix.shape[0], 1)
-        cells = (history.items.row_ids()[inside] * size + columns[inside]).unique()
+        cells = torch.unique(history.items.row_ids()[inside] * size + columns[inside])
         ones = torch.ones(len(cells), device=cells.device)
         return Columns(cells % size, ones, cells // size, len(history))
 
 
 def _gram(users: Tensor, columns: Tensor, n_users: int, size: int) -> Tensor:
     """Return ``X'X [size, size]`` float64 of the 0/1 matrix of distinct (user, column) pairs."""
-    pairs = (users * size + columns).unique().numpy()
+    pairs = torch.unique(users * size + columns).numpy()
     ones = np.ones(len(pairs))
     taken = sparse.csr_matrix((ones, (pairs // size, pairs % size)), shape=(n_users, size))
     return torch.from_numpy((taken.T @ taken).toarray())

@@ -93,7 +93,8 @@ def _bias_table(n: int) -> nn.Embedding:
 def _bias(table: nn.Embedding, indices: Tensor) -> Tensor:
     """Return biases of ``indices`` (any shape); -1 and indices beyond the table have 0."""
     slots = indices + 1
-    return table(slots.masked_fill(slots >= table.num_embeddings, 0)).squeeze(-1)
+    found: Tensor = table(slots.masked_fill(slots >= table.num_embeddings, 0))
+    return found.squeeze(-1)
 
 
 def _check_dims(build: Build) -> None:

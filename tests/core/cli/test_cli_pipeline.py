@@ -10,8 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
-from rankloom.cli import app
 from typer.testing import CliRunner
+
+from rankloom.cli import app
 
 runner = CliRunner()
 

@@ -124,9 +124,10 @@ def test_texts_that_are_wrong(text: str, words: str, small: Registry) -> None:
 def test_missing_files_suggest_a_neighbour(small: Registry, tmp_path: Path) -> None:
     assert "`rankloom init` writes one" in wrong(tmp_path / "a.yaml", small)[0]
     (tmp_path / "movies.yaml").write_text("seed: 1\n")
-    assert f"Did you mean {str(tmp_path / 'movies.yaml')!r}?" in wrong(
-        str(tmp_path / "movie.yaml"), small
-    )[0]
+    assert (
+        f"Did you mean {str(tmp_path / 'movies.yaml')!r}?"
+        in wrong(str(tmp_path / "movie.yaml"), small)[0]
+    )
     assert "is a folder" in wrong(tmp_path, small)[0]
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     assert "not UTF-8" in wrong(tmp_path / "latin.yaml", small)[0]

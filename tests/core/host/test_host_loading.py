@@ -13,8 +13,8 @@ import rankloom.host.facade as facade
 from rankloom import ComponentConfig, component, hookimpl
 from rankloom.components import KINDS
 from rankloom.errors import ConfigError, PluginError
-from rankloom.host import Found, Host, add_plugin_file, get_host, register, reset_host
 from rankloom.hookspecs import HOOK_OF_KIND
+from rankloom.host import Found, Host, add_plugin_file, get_host, register, reset_host
 from rankloom.registry import Registry, default_registry
 
 
