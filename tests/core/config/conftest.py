@@ -15,7 +15,7 @@ from rankloom.host import Found, Host
 from rankloom.registry import Registry
 
 
-def _simple(name: str, base: type[ComponentConfig] = ComponentConfig, **fields: Any) -> Any:
+def _simple(name: str, base: type[ComponentConfig] = ComponentConfig, /, **fields: Any) -> Any:
     """A config class with fields given as ``name=(type, default)``."""
     annotations = {"type": Literal[name], **{key: value[0] for key, value in fields.items()}}
     values = {"type": name, **{key: value[1] for key, value in fields.items()}}

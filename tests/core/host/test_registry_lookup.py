@@ -42,7 +42,7 @@ def test_unknown_names_say_what_there_is() -> None:
         "Unknown scorer 'alfa'. Did you mean 'alpha'? Installed: alpha, beta. "
         "Plugins that failed to load: broken (see `rankloom plugins list`)."
     )
-    with pytest.raises(ConfigError, match="No policy is installed.*'alpha' is a scorer"):
+    with pytest.raises(ConfigError, match=r"No policy is installed.*'alpha' is a scorer"):
         registry().get("policy", "alpha")
     with pytest.raises(LookupError, match="no kind 'scorers'"):
         registry().specs("scorers")

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, currently_in_test_context, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -39,6 +39,8 @@ EVENTS = st.lists(
 
 
 def make(events: list[Event], *, min_value: float | None = None, timed: bool = True) -> Dataset:
+    if currently_in_test_context():
+        assume(min_value is None or any(event[2] >= min_value for event in events))
     users, items, values, times = (torch.tensor(column) for column in zip(*events, strict=True))
     log = Interactions(users, items, values.float(), times, torch.arange(len(events)), timed)
     dataset = Dataset(
