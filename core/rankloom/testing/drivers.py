@@ -117,7 +117,7 @@ def _fusion_inputs(subject: Subject, component: Any) -> Inputs:
     dims = {"a": 4, "b": 6, "c": DIM}
     encoded = {name: Encoded(torch.randn(7, d, generator=generator)) for name, d in dims.items()}
     rows = torch.arange(7)
-    present = {"a": rows % 2 == 0, "b": rows % 3 > 0, "c": rows != 3}
+    present = {"a": rows % 2 == 0, "b": rows % 3 > 0, "c": rows != 5}
     return {"encoded": encoded, "present": present}
 
 

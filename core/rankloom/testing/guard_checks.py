@@ -20,7 +20,9 @@ __all__ = [
 def check_guard_reason(subject: Subject) -> None:
     """The reason is words that a trace can print."""
     reason = subject.fitted().reason
-    require(isinstance(reason, str) and bool(reason.strip()), f"reason is {reason!r}")
+    require(
+        isinstance(reason, str) and bool(reason.strip()), f"reason is {reason!r}; words are wanted"
+    )
 
 
 @torch.no_grad()
