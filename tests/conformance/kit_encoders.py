@@ -49,9 +49,6 @@ class Words(nn.Module):
         total = (self.table(features["ids"]) * mask[..., None]).sum(1)
         return Encoded(total / mask.sum(1, keepdim=True).clamp(min=1))
 
-    def fingerprint(self) -> str:
-        return "words"
-
     def export_state(self) -> State:
         return State(meta={"vocabulary": self.vocabulary})
 
@@ -138,6 +135,16 @@ class KnowsCold(Words):
 
 
 class Nameless(Words):
+    def __init__(self, config: object, build: Build) -> None:
+        super().__init__(config, build)
+        self.requires_grad_(False)
+
+    def precompute(self, features: Features) -> Features:
+        return Features({"vector": super().forward(features).vectors}, features.present)
+
+    def forward(self, features: Features) -> Encoded:
+        return Encoded(features["vector"])
+
     def fingerprint(self) -> str:
         return str(id(self))
 

@@ -26,6 +26,10 @@ __all__ = [
 ]
 
 
+#: Rows that are compared one by one; among them the world has short, long and missing values.
+_ROWS = 6
+
+
 @torch.no_grad()
 def check_deterministic(subject: Subject) -> None:
     """The same inputs give the same answer, from one component twice and from its copy."""
@@ -85,7 +89,7 @@ def check_batch_invariant(subject: Subject) -> None:
     inputs = driver.inputs(subject, component)
     whole = run(component, inputs)
     n = next(iter(whole.values())).shape[0]
-    for row in range(n):
+    for row in range(min(n, _ROWS)):
         one = run(component, driver.rows(inputs, torch.tensor([row])))
         expected = {name: tensor[row : row + 1] for name, tensor in whole.items()}
         require_same(expected, one, f"row {row} in a batch of {n} and alone", atol=1e-4)

@@ -35,6 +35,5 @@ def register_encoders() -> list[ComponentSpec]:
 @hookimpl
 def register_scorers() -> list[ComponentSpec]:
     # catalog: scores many items at once, so that a softmax over all of them can train it
-    return [
-        component(CosineConfig, "rankloom_acme.cosine:Cosine", needs_vectors=True, catalog=True)
-    ]
+    target = "rankloom_acme.cosine:Cosine"
+    return [component(CosineConfig, target, needs_vectors=True, catalog=True)]

@@ -36,13 +36,13 @@ class Trigrams(nn.Module):
         return Features({"counts": counts}, present)
 
     def precompute(self, features: Features) -> Features:
-        """Scale to length 1; core keeps the result."""
-        counts = features["counts"]
-        return Features({"counts": nn.functional.normalize(counts, dim=1)}, features.present)
+        """Scale to length 1: ``vector [n, dim]``, which core caches under the fingerprint."""
+        vector = nn.functional.normalize(features["counts"], dim=1)
+        return Features({"vector": vector}, features.present)
 
     def forward(self, features: Features) -> Encoded:
         """Return ``[n, dim]``."""
-        return Encoded(features["counts"])
+        return Encoded(features["vector"])
 
     def fingerprint(self) -> str:
         """What the cached vectors depend on."""
