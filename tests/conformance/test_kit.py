@@ -117,10 +117,11 @@ FAULTY_CONFIGS = {
 def spec_of(kind: str, target: str, config: Any = None) -> ComponentSpec:
     if kind in ("encoder", "history"):
         config = config or MANIFEST.PlainEncoderConfig
-    options: dict[str, Any] = {
-        "encoder": {"modality": "text"},
-        "history": {"side": "history", "causal": True},
-    }.get(kind, {})
+    options: dict[str, Any] = {}
+    if kind == "encoder":
+        options = {"modality": "text"}
+    elif kind == "history":
+        options = {"side": "history", "causal": True}
     spec = component(config or MANIFEST.PlainConfig, target, **options)
     return spec.bound("encoder" if kind == "history" else kind, "kit")
 
