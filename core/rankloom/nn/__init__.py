@@ -1,1 +1,1 @@
-"""TODO."""
+"""Public building blocks that plugins share: weights, pooling, encoding, transformer blocks."""
