@@ -55,7 +55,8 @@ def as_frame(frame: Any) -> pl.DataFrame:
         return frame.collect()
     origin = type(frame).__module__.partition(".")[0]
     if origin == "pandas":
-        return pl.from_pandas(frame)
+        from_pandas: pl.DataFrame = pl.from_pandas(frame)
+        return from_pandas
     if origin == "pyarrow":
         converted = pl.from_arrow(frame)
         if isinstance(converted, pl.DataFrame):
