@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from rankloom.api.fitting import FitLog
 from rankloom.api.pipeline import Pipeline
 from rankloom.api.query import Query
 from rankloom.api.slate import Slate
+from rankloom.api.stages import EvaluateContext, FitContext, RecommendContext
 
-__all__ = ["Pipeline", "Query", "Slate"]
+__all__ = [
+    "EvaluateContext",
+    "FitContext",
+    "FitLog",
+    "Pipeline",
+    "Query",
+    "RecommendContext",
+    "Slate",
+]

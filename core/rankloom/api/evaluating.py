@@ -128,7 +128,7 @@ class Judge:
         )
         if not results:
             return base
-        hybrid, best = self._hybrid(rows)
+        hybrid, best = self._hybrid(rows, tell)
         compared = compare_results(
             results,
             self.headline,
@@ -155,7 +155,9 @@ class Judge:
         name = "hybrid" if self.parts.composites else self.config.name
         return name if name not in self.parts.rows else f"{name} (pipeline)"
 
-    def _hybrid(self, rows: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    def _hybrid(
+        self, rows: Mapping[str, Any], tell: Callable[[str, int, int], None] | None
+    ) -> tuple[str | None, str | None]:
         """The composite row and its best part, chosen on validation alone."""
         name = self._own_name()
         children = getattr(self.parts.scorer, "children", None)
@@ -169,7 +171,10 @@ class Judge:
         }
         if not parts:
             return None, None
-        found = {n: self.rank(s, self.split.validation) for n, s in parts.items()}
+        found = {
+            n: self.rank(s, self.split.validation, _named(tell, f"{n} (validation)"))
+            for n, s in parts.items()
+        }
         return name, best_part(found, self.headline)
 
     def _seconds(self, scorer: Any) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,12 +12,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from rankloom.api.progress import Tell
 from rankloom.config import ModelConfig, PipelineConfig
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.dataset import Dataset, Phase, SplitResult
 from rankloom.pipeline.builder import Parts, leaves
 from rankloom.pipeline.handle import ModelHandle
-from rankloom.pipeline.item_table import Progress
 from rankloom.pipeline.phases import PhaseQueries
 from rankloom.protocols import TrainData
 from rankloom.training.feeds import Batches, Feed, PairFeed, SequenceFeed
@@ -48,22 +49,36 @@ class FitLog:
         seconds: By component.
         fitted: Epochs and best validation value by model.
         encoded: Values encoded by model (0: everything came from the cache).
+        resumed: Models whose interrupted training was continued.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     fitted: dict[str, Fitted] = field(default_factory=dict)
     encoded: dict[str, int] = field(default_factory=dict)
+    resumed: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return something that JSON can hold."""
         return {
             "fit_seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "values_encoded": dict(self.encoded),
+            "resumed": list(self.resumed),
             "models": {
                 name: {"epochs": f.epochs, "trained": f.trained, "best": f.best}
                 for name, f in self.fitted.items()
             },
         }
+
+    @staticmethod
+    def from_dict(found: Mapping[str, Any]) -> FitLog:
+        """Return the log that :meth:`to_dict` wrote; values after each validation are not kept."""
+        models = found.get("models", {})
+        return FitLog(
+            dict(found.get("fit_seconds", {})),
+            {name: Fitted(f["epochs"], f["trained"], f["best"], []) for name, f in models.items()},
+            dict(found.get("values_encoded", {})),
+            list(found.get("resumed", [])),
+        )
 
 
 class Fitter:
@@ -76,8 +91,8 @@ class Fitter:
         split: Its parts.
         cache: Frozen encodings.
         directory: Checkpoints.
-        progress: Show bars.
-        report: Told about encoding (encoder, done, total).
+        progress: Show the trainer's bars.
+        tell: Told (what, steps done, of) about encoding and closed forms.
         resume: Continue interrupted training.
         dry_run: One epoch.
         initial: Weights to start from, by model; those of another shape are left out.
@@ -93,7 +108,7 @@ class Fitter:
         directory: Path,
         *,
         progress: bool = True,
-        report: Progress | None = None,
+        tell: Tell | None = None,
         resume: bool = True,
         dry_run: bool = False,
         initial: Mapping[str, Mapping[str, Tensor]] | None = None,
@@ -105,7 +120,7 @@ class Fitter:
         self.cache = cache
         self.directory = directory
         self.progress = progress
-        self.report = report
+        self.tell = tell
         self.resume = resume
         self.dry_run = dry_run
         self.initial = initial or {}
@@ -129,12 +144,11 @@ class Fitter:
             self._model(name, model_config, train, validation, (epochs or {}).get(name))
             self.log.seconds[name] = time.perf_counter() - started
         for key, scorer in self.parts.scorers.items():
-            started = time.perf_counter()
-            if hasattr(scorer, "prepare"):
-                scorer.prepare(train)
-            if hasattr(scorer, "fit"):
-                scorer.fit(train)
-            self.log.seconds[key] = time.perf_counter() - started
+            with self._timed(key, f"fit {key.removeprefix('scorer.')}"):
+                if hasattr(scorer, "prepare"):
+                    scorer.prepare(train)
+                if hasattr(scorer, "fit"):
+                    scorer.fit(train)
 
     def _model(
         self,
@@ -161,7 +175,7 @@ class Fitter:
             if key in own and own[key].shape == tensor.shape
         }
         model.load_state_dict(fitting, strict=False)
-        self.log.encoded[name] = table.load(self.dataset.items, self.cache, self.report)
+        self.log.encoded[name] = table.load(self.dataset.items, self.cache, self.tell)
         self.parts.query_fields.load(self.dataset.users, self.cache)
         if model.tasks:
             self.log.fitted[name] = self._train(name, config, train, validation, epochs)
@@ -189,6 +203,8 @@ class Fitter:
         feed = self._feed(name, train)
         batches = Batches(feed, settings.batch_size, self.config.seed)
         directory = self.directory / ("refit" if validation is None else "fit") / name
+        if self.resume and (directory / "last.ckpt").exists() and name not in self.log.resumed:
+            self.log.resumed.append(name)
         return run(
             module,
             batches,
@@ -205,7 +221,9 @@ class Fitter:
         rated = any(task.objective.target == "rating" for task in model.tasks)
         rule = self.history_rule(rated)
         if model.causal and rule == "before" and not rated:
-            return SequenceFeed(train, self.parts.query_fields)
+            encoders = [model.queries.encoders[key] for key in model.history]
+            lengths = [n for e in encoders if (n := getattr(e, "max_length", None))]
+            return SequenceFeed(train, self.parts.query_fields, min(lengths, default=None))
         return PairFeed(train, self.parts.query_fields, rule, rated)
 
     def history_rule(self, rated: bool) -> Literal["before", "others"]:
@@ -222,7 +240,16 @@ class Fitter:
         queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
         for key, scorer in self.parts.composites.items():
             if hasattr(scorer, "calibrate") and any(True for _ in leaves(scorer)):
-                started = time.perf_counter()
                 size = self.config.evaluation.block_size
-                scorer.calibrate(queries.validation(size, self.config.seed))
-                self.log.seconds[key] = time.perf_counter() - started
+                with self._timed(key, f"calibrate {key}"):
+                    scorer.calibrate(queries.validation(size, self.config.seed))
+
+    @contextmanager
+    def _timed(self, key: str, what: str) -> Iterator[None]:
+        started = time.perf_counter()
+        if self.tell is not None:
+            self.tell(what, 0, 1)
+        yield
+        self.log.seconds[key] = time.perf_counter() - started
+        if self.tell is not None:
+            self.tell(what, 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from rankloom.config import PipelineConfig
 from rankloom.data.dataset import Dataset, SplitResult
 from rankloom.data.positives import prepare_dataset
-from rankloom.errors import ConfigError
+from rankloom.errors import ConfigError, DataError
 from rankloom.protocols import Build
 from rankloom.registry import Registry
 
@@ -21,7 +22,7 @@ def load_dataset(
     config: PipelineConfig,
     registry: Registry,
     base_dir: Path,
-    frames: dict[str, Any] | None = None,
+    frames: Mapping[str, Any] | None = None,
     share: float = 1.0,
 ) -> Dataset:
     """Load, check and prepare the data.
@@ -39,14 +40,20 @@ def load_dataset(
     """
     data = config.data
     build = Build(base_dir=base_dir, seed=config.seed)
-    if frames is not None:
+    given = {name: frame for name, frame in (frames or {}).items() if frame is not None}
+    if given and "interactions" not in given and data.source is None:
+        raise DataError(
+            f"fit got {' and '.join(given)} without interactions. Give the log too: "
+            f"fit(interactions=frame, {', '.join(f'{name}=frame' for name in given)})."
+        )
+    if given:
         settings = data.source or registry.get("source", "tables").config(type="tables")
         source_class = registry.implementation(registry.get("source", settings.type))
         if not hasattr(source_class, "from_frames"):
             raise ConfigError(
                 f"data.source: {settings.type!r} reads no data frames; use {{type: tables}}."
             )
-        source = source_class.from_frames(settings, build, **frames)
+        source = source_class.from_frames(settings, build, **{"interactions": None, **given})
     elif data.source is None:
         raise ConfigError(
             "data.source: nothing says where the data is. Name a source, for example "

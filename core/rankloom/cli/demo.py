@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rankloom.cli.options import Json
-from rankloom.cli.progress import bars
 from rankloom.cli.show import console, emit_json, print_frame
 from rankloom.errors import ConfigError
 
@@ -57,9 +56,8 @@ def demo(
     from rankloom.api import Pipeline
 
     pipeline = Pipeline.from_config(file, overrides=overrides, base_dir=file.resolve().parent)
-    with bars(not json) as tell:
-        pipeline.fit(progress=not json, report=tell)
-        report = pipeline.evaluate(tell=tell)
+    pipeline.fit(progress=not json)
+    report = pipeline.evaluate(progress=not json)
     if not json:
         report.print(console())
     answers = _answers(pipeline)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ConfigFile", "FittedDir", "Json", "Overrides", "TopK"]
+__all__ = ["BaseDir", "ConfigFile", "FittedDir", "Json", "Overrides", "TopK"]
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="Pipeline file (YAML).", show_default=False)
@@ -16,6 +16,14 @@ ConfigFile = Annotated[
 FittedDir = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="Run directory or bundle of a fit.", show_default=False),
+]
+
+BaseDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where relative paths of the config start (a folder of model weights); default: here.",
+        show_default=False,
+    ),
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rankloom.cli.options import FittedDir, Json, TopK
+from rankloom.cli.options import BaseDir, FittedDir, Json, TopK
 from rankloom.cli.paths import bundle_of
-from rankloom.cli.progress import bars
 from rankloom.cli.show import emit_json, note, print_frame
 from rankloom.errors import QueryError
 
@@ -57,6 +56,7 @@ def recommend(
         typer.Option(help="File of --users: .parquet, .csv or .json.", show_default=False),
     ] = None,
     k: TopK = 10,
+    base_dir: BaseDir = None,
     json: Json = False,
 ) -> None:
     """Recommend for one query, or for many users into a file."""
@@ -76,12 +76,10 @@ def recommend(
             "--users all --out FILE."
         )
     fields = _fields(field or [])
-    pipeline = _load(run)
+    pipeline = _load(run, base_dir)
     if users is not None:
         _recommend_many(pipeline, users, out, k, json)
         return
-    # only where asked for, so that the defaults are the API's
-    options: dict[str, Any] = {"exclude": _ids(exclude)} if exclude else {}
     slate = pipeline.recommend(
         user,
         history=_ids(history),
@@ -89,7 +87,7 @@ def recommend(
         text=text,
         fields=fields or None,
         k=k,
-        **options,
+        exclude=_ids(exclude) or (),
     )
     if json:
         emit_json(slate.to_dict())
@@ -103,21 +101,22 @@ def similar(
     run: FittedDir,
     item: Annotated[str, typer.Argument(help="An item's id.", show_default=False)],
     k: TopK = 10,
+    base_dir: BaseDir = None,
     json: Json = False,
 ) -> None:
     """Show the items nearest to an item."""
-    slate = _load(run).similar(item, k=k)
+    slate = _load(run, base_dir).similar(item, k=k)
     if json:
         emit_json(slate.to_dict())
     else:
         print_frame(f"similar to {item}", slate.frame())
 
 
-def _load(run: Path) -> Pipeline:
+def _load(run: Path, base_dir: Path | None) -> Pipeline:
     bundle = bundle_of(run)
     from rankloom.api import Pipeline
 
-    return Pipeline.load(bundle)
+    return Pipeline.load(bundle, base_dir)
 
 
 def _ids(text: str | None) -> list[str] | None:
@@ -154,10 +153,7 @@ def _check_out(out: Path | None) -> None:
 def _recommend_many(pipeline: Pipeline, users: str, out: Path | None, k: int, json: bool) -> None:
     assert out is not None
     chosen = None if users == "all" else _ids(users)
-    with bars(not json) as bar:
-        frame = pipeline.recommend_all(
-            chosen, k=k, tell=lambda done, total: bar("users", done, total)
-        )
+    frame = pipeline.recommend_all(chosen, k=k, progress=not json)
     out.parent.mkdir(parents=True, exist_ok=True)
     getattr(frame, _WRITERS[out.suffix])(out)
     if json:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rankloom.cli.options import ConfigFile, FittedDir, Json, Overrides
+from rankloom.cli.options import BaseDir, ConfigFile, FittedDir, Json, Overrides
 from rankloom.cli.paths import bundle_of, new_run_dir, unfinished_run
-from rankloom.cli.progress import bars
 from rankloom.cli.show import console, emit_json, note, plain
 
 if TYPE_CHECKING:
@@ -58,7 +57,6 @@ def fit(
     from rankloom.config import load_config
 
     loaded = load_config(config, overrides=tuple(set_ or ()))
-    options: dict[str, Any] = {"initial": bundle_of(initial)} if initial else {}
     target = None if dry_run else run_dir or _run_dir(loaded.name, resume)
     if target is not None:
         _start_run(target, loaded)
@@ -66,20 +64,21 @@ def fit(
     from rankloom.api import Pipeline
 
     pipeline = Pipeline.from_config(loaded, base_dir=config.resolve().parent)
-    with bars(not json) as report:
-        pipeline.fit(
-            run_dir=target,
-            progress=not json,
-            dry_run=dry_run,
-            resume=resume is not False,
-            report=report,
-            **options,
-        )
+    pipeline.fit(
+        run_dir=target,
+        progress=not json,
+        dry_run=dry_run,
+        resume=resume is not False,
+        initial=bundle_of(initial) if initial else None,
+    )
+    for name in pipeline.log.resumed:
+        note(f"went on with the interrupted training of {name!r}")
     if dry_run:
-        pipeline.evaluate()
+        pipeline.evaluate(progress=not json)
     if json:
         run = None if target is None else str(target)
-        emit_json({"run": run, "dry_run": dry_run, **pipeline.describe()})
+        fit_log = pipeline.log.to_dict()
+        emit_json({"run": run, "dry_run": dry_run, **pipeline.describe(), "fit": fit_log})
     elif dry_run:
         note("dry run: every stage passed")
     else:
@@ -102,6 +101,7 @@ def _start_run(run: Path, config: PipelineConfig) -> None:
 def evaluate(
     run: FittedDir,
     phase: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    base_dir: BaseDir = None,
     json: Json = False,
 ) -> None:
     """Judge a fitted pipeline on the held-out part of its data."""
@@ -110,9 +110,8 @@ def evaluate(
     bundle = bundle_of(run)
     from rankloom.api import Pipeline
 
-    pipeline = Pipeline.load(bundle)
-    with bars(not json) as tell:
-        report = pipeline.evaluate(phase=phase, tell=tell)
+    pipeline = Pipeline.load(bundle, base_dir)
+    report = pipeline.evaluate(phase=phase, progress=not json)
     found = report.to_dict()
     if bundle != run:
         _keep(run / "metrics.json", phase, found)

@@ -36,11 +36,26 @@ class HistoryStore:
 
     def whole(self, users: Tensor) -> History:
         """Return whole histories of ``users`` ``[q]``; -1 and later users have an empty one."""
+        if len(users) == 1:
+            return self._one(int(users[0]))
         known = (users >= 0) & (users < self.n_users)
         if bool(known.all()):
             return self.all.select(users)
         picked = self.all.select(users.clamp(min=0, max=max(self.n_users - 1, 0)))
         return _keep(picked, known[picked.items.row_ids()])
+
+    def _one(self, user: int) -> History:
+        """A request for one user: slices of the store instead of gathered rows."""
+        if not 0 <= user < self.n_users:
+            return History.empty(1)
+        start, end = self.all.items.offsets[user : user + 2].tolist()
+        events = slice(start, end)
+        return History(
+            RaggedIndices(self.all.items.values[events], torch.tensor([0, end - start])),
+            self.all.values[events],
+            self.all.times[events],
+            self.all.rows[events],
+        )
 
     def before(self, users: Tensor, times: Tensor, rows: Tensor) -> History:
         """Return what came strictly earlier than (times, rows), both ``[q]``."""

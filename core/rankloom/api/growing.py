@@ -1,0 +1,65 @@
+"""Items that come after the fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rankloom.data.cache import EmbeddingCache
+from rankloom.data.dataset import Dataset
+from rankloom.data.frames import as_frame
+from rankloom.errors import DataError
+from rankloom.pipeline.builder import Parts
+
+__all__ = ["add_items"]
+
+
+def add_items(dataset: Dataset, parts: Parts, items: Any, cache: EmbeddingCache) -> Dataset:
+    """Append items to the catalog, encode them, and make room for them in every scorer.
+
+    Args:
+        dataset: The data so far.
+        parts: Fitted components; changed in place.
+        items: Data frame (polars or pandas) with a column ``id`` (or ``item``) and item fields.
+        cache: Frozen encodings.
+
+    Returns:
+        The data with the longer catalog.
+
+    Raises:
+        DataError: No id column, an id that is missing, given twice or there already, or a column
+            that is no item field.
+    """
+    frame = as_frame(items)
+    key = next((name for name in ("id", "item") if name in frame.columns), None)
+    if key is None:
+        raise DataError(
+            f"add_items: there is no column 'id' (or 'item') with the new items' ids. "
+            f"Columns: {', '.join(frame.columns) or 'none'}."
+        )
+    ids = frame[key].to_list()
+    _check_ids(ids)
+    start = len(dataset.items)
+    table = dataset.items.extended(ids, frame.drop(key))
+    rows = list(range(start, len(table)))
+    if not rows:
+        return dataset
+    for item_table in parts.tables.values():
+        for encoder in item_table.model.items.encoders.values():
+            if hasattr(encoder, "load"):
+                encoder.load()
+        item_table.append(table, rows, cache)
+    for scorer in [*parts.scorers.values(), *parts.composites.values()]:
+        if hasattr(scorer, "extend"):
+            scorer.extend(len(table))
+    return replace(dataset, items=table)
+
+
+def _check_ids(ids: list[object]) -> None:
+    seen: set[object] = set()
+    for row, key in enumerate(ids):
+        if key is None:
+            raise DataError(f"add_items: row {row} has no id.")
+        if key in seen:
+            raise DataError(f"add_items: id {key!r} is given twice (row {row}).")
+        seen.add(key)

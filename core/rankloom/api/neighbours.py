@@ -1,0 +1,79 @@
+"""Items by the cosine of their vectors: neighbours of an item, zero-shot search by text."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rankloom.api.slate import Slate
+from rankloom.data.tables import Table
+from rankloom.errors import QueryError, did_you_mean
+from rankloom.pipeline.builder import Parts
+
+__all__ = ["similar_items", "similar_to_text"]
+
+
+def similar_items(items: Table, parts: Parts, item: object, k: int, model: str | None) -> Slate:
+    """Return the items nearest to one by a model's item vectors.
+
+    Raises:
+        QueryError: Unknown item, or no such model with vectors.
+    """
+    index = items.ids.index(item)
+    if index < 0:
+        close = did_you_mean(str(item), items.ids.ids[:20000])
+        raise QueryError(
+            f"Unknown item {item!r}.{close} The catalog has {len(items)} items; ids look like "
+            f"{', '.join(repr(key) for key in items.ids.ids[:3])}."
+        )
+    if not parts.tables:
+        raise QueryError(
+            "This pipeline has no model, so its items have no vectors to compare. Add a `model:` "
+            "with item encoders and fit again."
+        )
+    name = model or next(iter(parts.tables))
+    if name not in parts.tables:
+        raise QueryError(
+            f"There is no model {name!r}.{did_you_mean(name, parts.tables)} "
+            f"Models: {', '.join(parts.tables)}."
+        )
+    table = parts.tables[name]
+    return _nearest(items, table.vectors, table.present, table.vectors[index], k, index)
+
+
+def similar_to_text(items: Table, parts: Parts, field: str | None, text: str, k: int) -> Slate:
+    """Return the items whose ``field`` is nearest to a text by a frozen encoder, untrained.
+
+    Raises:
+        QueryError: No item encoder reads text.
+    """
+    for table in parts.tables.values():
+        for name, encoder in table.model.items.encoders.items():
+            if table.fields[name].removeprefix("item.") == field:
+                features = encoder.precompute(encoder.collate([text]))
+                with torch.inference_mode():
+                    wanted = encoder(features).vectors[0]
+                    vectors = encoder(table.features[name]).vectors
+                return _nearest(items, vectors, table.features[name].present, wanted, k, -1)
+    raise QueryError(
+        "No item encoder of this pipeline reads text. Add one (for example {type: bert, "
+        "field: title}) and fit again."
+    )
+
+
+def _nearest(
+    items: Table, vectors: Tensor, present: Tensor, wanted: Tensor, k: int, skip: int
+) -> Slate:
+    if k < 1:
+        raise QueryError(f"k must be at least 1, got {k}.")
+    normal = torch.nn.functional.normalize(vectors, dim=1)
+    cosine = normal @ torch.nn.functional.normalize(wanted, dim=0)
+    cosine = cosine.masked_fill(~present, -torch.inf)
+    if skip >= 0:
+        cosine[skip] = -torch.inf
+    top = cosine.topk(min(k, len(cosine)))
+    found = [
+        index if score > -torch.inf else -1
+        for index, score in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    ]
+    return Slate.of(items, found, top.values.tolist(), [0.0] * len(found), {})
