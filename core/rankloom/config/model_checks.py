@@ -63,6 +63,7 @@ def _reuse(model: ModelConfig, loc: Loc) -> _Found:
 def _task(task: TaskConfig, model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
     objective = registry.of(task.objective, "objective")
     regime = None if objective is None else objective.flags.get("candidates")
+    regime = getattr(task.objective, "candidates", regime)  # a setting goes before the spec
     if regime == "catalog":
         yield from _catalog(task, model, loc, registry)
     if task.sampler is not None and regime not in (None, "sampled"):

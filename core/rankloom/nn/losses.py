@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -11,7 +12,13 @@ from torch.utils.checkpoint import checkpoint
 
 from rankloom.protocols import CandidateBatch, Encoded, ScoreFunction, TrainBatch
 
-__all__ = ["chunked_cross_entropy", "cross_entropy", "slice_candidates", "weighted_mean"]
+__all__ = [
+    "chunked_cross_entropy",
+    "cross_entropy",
+    "sampled_cross_entropy",
+    "slice_candidates",
+    "weighted_mean",
+]
 
 _Parts = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -99,6 +106,41 @@ def chunked_cross_entropy(
     summed = log_norms.logsumexp(0), targets.sum(0), totals.sum(0), counts.sum(0)
     losses = _losses(summed, label_smoothing)
     return weighted_mean(losses, batch.weights)
+
+
+def sampled_cross_entropy(
+    score: ScoreFunction, batch: TrainBatch, label_smoothing: float = 0.0
+) -> Tensor:
+    """Weighted mean cross-entropy of each target against sampled negatives.
+
+    ``-log(e^s+ / (e^s+ + sum_j e^(s_j - log(n q_j))))``: each of the ``n`` negatives stands for as
+    many items as its law ``q`` left out, so that the sum estimates the softmax over everything
+    (Bengio and Senecal, 2008). Negatives without ``log_q`` are taken as they are.
+
+    Args:
+        score: Scores candidates over ``batch.queries``.
+        batch: With negatives ``[q, n]`` or shared ``[n]`` in ``candidates``; masked ones (the
+            target itself) do not count.
+        label_smoothing: Probability mass spread evenly over the negatives.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: The batch has no negatives.
+    """
+    drawn = batch.candidates
+    if drawn is None:
+        raise ValueError("Sampled cross-entropy needs negatives; the batch has none.")
+    positive = score(batch.target_candidates()).values
+    negative = score(drawn).values
+    if drawn.log_q is not None:
+        expected = drawn.log_q + math.log(drawn.width)
+        negative = negative - expected.to(negative.dtype)
+    negative = negative.masked_fill(~drawn.allowed(len(batch)), -torch.inf)
+    columns = batch.targets.new_zeros(len(batch))
+    parts = _parts(torch.cat([positive, negative], dim=1), columns, bool(label_smoothing))
+    return weighted_mean(_losses(parts, label_smoothing), batch.weights)
 
 
 def _catalog(batch: TrainBatch) -> tuple[CandidateBatch, Tensor]:

@@ -23,7 +23,7 @@ __all__ = [
 
 
 def check_objective_declares(subject: Subject) -> None:
-    """``target`` and ``candidates`` are known words, and those of the spec where it has them."""
+    """``target`` and ``candidates`` are known words, and those of the config or the spec."""
     component = subject.fitted()
     for name, words in (
         ("target", get_args(TargetKind)),
@@ -31,7 +31,7 @@ def check_objective_declares(subject: Subject) -> None:
     ):
         value = getattr(component, name)
         require(value in words, f"{name} is {value!r}, one of {', '.join(words)} is wanted")
-        said = subject.spec.flags.get(name, value)
+        said = getattr(subject.config(), name, subject.spec.flags.get(name, value))
         require(said == value, f"the spec says {name}={said!r}, the component {value!r}")
 
 

@@ -62,41 +62,52 @@ def _no_seen(n: int) -> RaggedIndices:
 
 
 class SequenceFeed:
-    """One example a user: every position of the history is a query for the next item.
+    """Windows of users' histories: every position of a window is a query for the next item.
 
-    Needs a causal history encoder and positives in order.
+    A user with more events than ``max_length`` yields several windows, counted from the latest
+    event, so that each event but a user's first is a target exactly once an epoch, however short
+    the encoder's window is.
+
+    Args:
+        train: The training rows; needs positives in order.
+        fields: Attaches raw query fields.
+        max_length: Events that the history encoder reads; None: all of a user in one window.
     """
 
-    def __init__(self, train: TrainData, fields: QueryFields) -> None:
+    def __init__(
+        self, train: TrainData, fields: QueryFields, max_length: int | None = None
+    ) -> None:
         self.fields = fields
-        whole = HistoryStore(train.interactions.select(train.positive), train.n_users).all
-        self.users = (whole.lengths >= 2).nonzero()[:, 0]
-        self.events = whole
+        self.events = HistoryStore(train.interactions.select(train.positive), train.n_users).all
+        pairs = (self.events.lengths - 1).clamp(min=0)
+        length = max_length or max(int(pairs.max()) if len(pairs) else 0, 1)
+        windows = (pairs + length - 1) // length
+        self.users = torch.repeat_interleave(windows)
+        first = torch.repeat_interleave(windows.cumsum(0) - windows, windows)
+        back = (torch.arange(len(self.users)) - first) * length
+        offsets = self.events.items.offsets
+        self.stop = offsets[self.users + 1] - 1 - back
+        self.start = torch.maximum(self.stop - length, offsets[self.users])
 
     def __len__(self) -> int:
         return len(self.users)
 
     def batch(self, index: Tensor) -> StepBatch:
-        """Collate: inputs are all events but the last, targets all but the first."""
-        users = self.users[index]
-        events = self.events.select(users)
-        ends = torch.zeros(len(events.times), dtype=torch.bool)
-        ends[events.items.offsets[1:] - 1] = True
-        starts = torch.zeros_like(ends)
-        starts[events.items.offsets[:-1]] = True
-        steps = torch.arange(len(events) + 1)
+        """Collate the windows ``index``: inputs, and each position's next event as its target."""
+        users, start, lengths = (
+            self.users[index],
+            self.start[index],
+            (self.stop - self.start)[index],
+        )
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        at = torch.repeat_interleave(start - offsets[:-1], lengths) + torch.arange(int(offsets[-1]))
+        events, items = self.events, self.events.items.values
         inputs = History(
-            RaggedIndices(events.items.values[~ends], events.items.offsets - steps),
-            events.values[~ends],
-            events.times[~ends],
-            events.rows[~ends],
+            RaggedIndices(items[at], offsets), events.values[at], events.times[at], events.rows[at]
         )
         queries = QueryBatch(users, inputs, _no_seen(len(users)), torch.zeros_like(users))
         return StepBatch(
-            self.fields.attach(queries),
-            events.items.values[~starts],
-            events.values[~starts],
-            sequence=True,
+            self.fields.attach(queries), items[at + 1], events.values[at + 1], sequence=True
         )
 
 

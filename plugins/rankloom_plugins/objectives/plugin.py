@@ -20,9 +20,12 @@ __all__ = [
 
 
 class SoftmaxConfig(ComponentConfig):
-    """Cross-entropy of the target over the whole training universe."""
+    """Cross-entropy of the target over the training universe, whole or sampled."""
 
     type: Literal["softmax"] = "softmax"
+    candidates: Literal["catalog", "sampled"] = "catalog"
+    """Compare with the whole universe, or with the task's sampled ``negatives`` (a large catalog:
+    a step's cost then does not grow with it)."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Probability mass spread evenly over the universe."""
     logits_budget_mb: float = Field(default=256, gt=0)
@@ -45,12 +48,16 @@ class UniformConfig(ComponentConfig):
     """Negatives drawn evenly from the training universe."""
 
     type: Literal["uniform"] = "uniform"
+    shared: bool = False
+    """Draw once a step for all its queries: many more negatives for the same cost."""
 
 
 class PopularityConfig(ComponentConfig):
     """Negatives drawn in proportion to a power of their number of positives in training."""
 
     type: Literal["popularity"] = "popularity"
+    shared: bool = False
+    """Draw once a step for all its queries: many more negatives for the same cost."""
     alpha: float = Field(default=0.75, ge=0)
     """The power; 0 is uniform, 1 proportional."""
 

@@ -13,12 +13,13 @@ __all__ = ["PopularitySampler", "UniformSampler"]
 
 
 class _WeightedSampler:
-    """Draws with replacement, independently for each query, by fixed weights.
+    """Draws with replacement by fixed weights: for each query, or once for all (``shared``).
 
     Accidental hits of a query's own target are masked, not drawn anew: the law stays ``log_q``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: bool) -> None:
+        self.shared = shared
         self._items: Tensor | None = None
         self._log_q = torch.empty(0)
         self._cumulative = torch.empty(0, dtype=torch.double)
@@ -30,14 +31,16 @@ class _WeightedSampler:
         self._cumulative = law.cumsum(0)
 
     def sample(self, batch: TrainBatch, n: int, generator: torch.Generator) -> CandidateBatch:
-        """Return ``[q, n]`` items with ``log_q`` and a mask that is False at the target.
+        """Return ``[q, n]`` items, or ``[n]`` shared ones, with ``log_q`` and a mask.
+
+        The mask ``[q, n]`` is False at a query's own target.
 
         Raises:
             NotFittedError: ``prepare`` was never called.
         """
         if self._items is None:
             raise NotFittedError("The sampler knows no items yet: call prepare(train) first.")
-        shape = (len(batch), n)
+        shape = (n,) if self.shared else (len(batch), n)
         drawn = torch.rand(shape, generator=generator, device=generator.device, dtype=torch.double)
         at = torch.searchsorted(self._cumulative, drawn.cpu(), right=True)
         at = at.clamp(max=len(self._items) - 1)
@@ -50,7 +53,7 @@ class UniformSampler(_WeightedSampler):
     """Every item of the universe with the same probability."""
 
     def __init__(self, config: UniformConfig, build: Build) -> None:
-        super().__init__()
+        super().__init__(config.shared)
 
     def prepare(self, train: TrainData) -> None:
         """Learn the universe."""
@@ -62,7 +65,7 @@ class PopularitySampler(_WeightedSampler):
     """Items in proportion to (positives in training) ** alpha."""
 
     def __init__(self, config: PopularityConfig, build: Build) -> None:
-        super().__init__()
+        super().__init__(config.shared)
         self.alpha = config.alpha
 
     def prepare(self, train: TrainData) -> None:

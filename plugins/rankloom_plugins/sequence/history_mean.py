@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rankloom.nn.transformer import last_real
 from rankloom.protocols import Build, Encoded, Features, History
 from rankloom_plugins.sequence.collation import collate_history
 from rankloom_plugins.sequence.plugin import HistoryMeanConfig
@@ -14,6 +15,8 @@ __all__ = ["HistoryMeanEncoder"]
 
 class HistoryMeanEncoder(nn.Module):
     """Mean over real positions, optionally weighted by centred values and projected.
+
+    A running mean is causal: the means after every event come out of one pass.
 
     Args:
         config: Settings.
@@ -41,24 +44,30 @@ class HistoryMeanEncoder(nn.Module):
         return collate_history(values, self.max_length)
 
     def forward(self, features: Features) -> Encoded:
-        """Return the (weighted) mean of ``vectors [q, t, dim]``: ``[q, dim]``, no tokens.
+        """Encode ``vectors [q, t, dim]``.
 
-        An empty history gives zeros; the weighted mean divides by the number of events, as the
-        centred weights themselves sum to zero.
+        The weighted mean divides by the number of events, as centred weights add up to zero.
+
+        Returns:
+            The (weighted) mean of the whole history ``[q, dim]``, zero for an empty one, and as
+            tokens the mean after each event ``[q, t, dim]`` with their mask.
         """
         mask = features["mask"]
-        weights = mask.to(features["vectors"].dtype)
-        count = weights.sum(1, keepdim=True).clamp(min=1)
+        vectors = features["vectors"] * mask[..., None]
+        count = mask.cumsum(1).clamp(min=1)[..., None].to(vectors.dtype)
+        sums = vectors.cumsum(1)
         if self.weight_by_value:
-            weights = _centred(features["values"], mask).to(weights.dtype)
-        mean = torch.einsum("qt,qtd->qd", weights / count, features["vectors"])
-        present = features.present[:, None]
-        return Encoded(torch.where(present, self.project(mean), torch.zeros_like(mean)))
+            values, known = _known(features["values"], mask)
+            # sum (r - mean) v over the first t events, for every t at once
+            mean = values.cumsum(1) / known.cumsum(1).clamp(min=1)
+            weighted = (vectors * values[..., None].to(vectors.dtype)).cumsum(1)
+            counted = (vectors * known[..., None]).cumsum(1)
+            sums = weighted - mean[..., None].to(vectors.dtype) * counted
+        tokens = self.project(sums / count) * mask[..., None]
+        return Encoded(last_real(tokens, mask), tokens, mask)
 
 
-def _centred(values: Tensor, mask: Tensor) -> Tensor:
-    """Values less their row's mean; 0 at padding and where an event has no value."""
+def _known(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Values with 0 at padding and where an event has none, and where they are known."""
     known = mask & ~values.isnan()
-    filled = values.masked_fill(~known, 0.0)
-    mean = filled.sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
-    return (filled - mean).masked_fill(~known, 0.0)
+    return values.masked_fill(~known, 0.0), known

@@ -58,5 +58,6 @@ def register_encoders() -> list[ComponentSpec]:
             HistoryMeanConfig,
             "rankloom_plugins.sequence.history_mean:HistoryMeanEncoder",
             side="history",
+            causal=True,
         ),
     ]

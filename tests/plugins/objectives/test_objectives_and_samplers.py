@@ -160,11 +160,59 @@ def test_sampler_repeats_itself_and_needs_prepare() -> None:
 
 
 def test_manifest_flags_agree_with_the_classes() -> None:
-    classes: dict[str, type[Objective]] = {
-        "softmax": SoftmaxObjective,
-        "bpr": BPRObjective,
-        "mse": MSEObjective,
+    objectives: dict[str, Objective] = {
+        "softmax": SoftmaxObjective(SoftmaxConfig(), Build()),
+        "bpr": BPRObjective(BPRConfig(), Build()),
+        "mse": MSEObjective(MSEConfig(), Build()),
     }
     for spec in register_objectives():
-        assert spec.flags["candidates"] == classes[spec.name].candidates
-        assert spec.flags["target_kind"] == classes[spec.name].target
+        assert spec.flags["candidates"] == objectives[spec.name].candidates
+        assert spec.flags["target_kind"] == objectives[spec.name].target
+
+
+def test_sampled_softmax_over_everything_else_is_the_full_softmax() -> None:
+    table = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
+    targets = torch.tensor([0, 4, 5])
+    sampled = SoftmaxObjective(SoftmaxConfig(candidates="sampled"), Build())
+    every = torch.arange(6)
+    # Drawing each of the six once: each is expected 6 * (1 / 6) times.
+    drawn = CandidateBatch(every, every != targets[:, None], torch.full((6,), 1 / 6).log())
+    loss = sampled.loss(_batch(targets).with_candidates(drawn, None), _table_score(table))
+    torch.testing.assert_close(loss, F.cross_entropy(table, targets))
+
+
+def test_sampled_softmax_takes_the_law_off_the_logits() -> None:
+    table = torch.zeros(1, 4)
+    objective = SoftmaxObjective(SoftmaxConfig(candidates="sampled"), Build())
+    drawn = CandidateBatch(torch.tensor([1, 2]), None, torch.tensor([0.1, 0.5]).log())
+    batch = _batch(torch.tensor([0])).with_candidates(drawn, None)
+    expected = torch.tensor(1 + 1 / (2 * 0.1) + 1 / (2 * 0.5)).log()
+    torch.testing.assert_close(objective.loss(batch, _table_score(table)), expected)
+
+
+def test_sampled_softmax_estimates_the_partition_without_bias() -> None:
+    """The mean of exp(loss) over draws is exp(full loss): the sum it estimates is unbiased."""
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(1, 8, generator=generator)
+    law = torch.rand(8, generator=generator) + 0.1
+    law = law / law.sum()
+    objective = SoftmaxObjective(SoftmaxConfig(candidates="sampled"), Build())
+    targets = torch.tensor([2])
+    ratios = []
+    for _ in range(4000):
+        items = torch.multinomial(law, 4, replacement=True, generator=generator)
+        drawn = CandidateBatch(items, items[None] != targets[:, None], law[items].log())
+        batch = _batch(targets).with_candidates(drawn, None)
+        ratios.append(objective.loss(batch, _table_score(table)).exp())
+    full = F.cross_entropy(table, targets).exp()
+    assert float(torch.stack(ratios).mean() / full) == pytest.approx(1, abs=0.03)
+
+
+def test_a_shared_sampler_draws_once_for_all_queries() -> None:
+    sampler = UniformSampler(UniformConfig(shared=True), Build())
+    sampler.prepare(_train([1, 1, 2, 1]))
+    drawn = sampler.sample(_batch(torch.tensor([0, 3])), 50, torch.Generator().manual_seed(0))
+    assert drawn.shared
+    assert drawn.items.shape == (50,)
+    assert drawn.mask is not None
+    assert torch.equal(drawn.mask, drawn.items[None] != torch.tensor([[0], [3]]))
