@@ -10,7 +10,9 @@ import pytest
 
 
 def planned(repo_root: Path, venv: Path, *arguments: str) -> str:
-    environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
+    # The suite itself runs under make: a nested one would announce the folders it enters.
+    inherited = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+    environment = {key: value for key, value in os.environ.items() if key not in inherited}
     done = subprocess.run(
         ["make", "--dry-run", f"VENV={venv}", *arguments],
         cwd=repo_root,
