@@ -21,7 +21,7 @@ from rankloom.pipeline.handle import ModelHandle
 from rankloom.pipeline.phases import PhaseQueries
 from rankloom.protocols import TrainData
 from rankloom.training.feeds import Batches, Feed, PairFeed, SequenceFeed
-from rankloom.training.module import TrainingModule
+from rankloom.training.model_loss import ModelLoss
 from rankloom.training.run import Fitted, run
 from rankloom.training.validation import Validator
 
@@ -162,6 +162,7 @@ class Fitter:
         model, table = self.parts.models[name], self.parts.tables[name]
         components = [*model.items.encoders.values(), *model.queries.encoders.values()]
         components += [*model.scorers.values()]
+        components += [e for own in model.scorer_fields.values() for e in own.encoders.values()]
         components += [task.sampler for task in model.tasks if task.sampler is not None]
         for component in components:
             if hasattr(component, "load"):
@@ -199,18 +200,20 @@ class Fitter:
             validate = Validator(
                 ModelHandle(model, table), queries, settings, self.config.evaluation.block_size
             )
-        module = TrainingModule(model, table, train.universe, settings, validate, self.config.seed)
         feed = self._feed(name, train)
         batches = Batches(feed, settings.batch_size, self.config.seed)
         directory = self.directory / ("refit" if validation is None else "fit") / name
         if self.resume and (directory / "last.ckpt").exists() and name not in self.log.resumed:
             self.log.resumed.append(name)
         return run(
-            module,
+            model,
+            ModelLoss(model, table, train.universe),
             batches,
             settings,
             self.config.trainer,
             directory,
+            validate=validate,
+            seed=self.config.seed,
             progress=self.progress,
             resume=self.resume,
             epochs=epochs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from rankloom.pipeline.handle import ModelHandle
 from rankloom.pipeline.item_table import ItemTable
 from rankloom.pipeline.model import Model, TaskRuntime
 from rankloom.pipeline.query_fields import QueryFields
+from rankloom.pipeline.scorer_fields import ScorerFields
 from rankloom.pipeline.tower import Tower
 from rankloom.protocols import Build
 from rankloom.registry import Registry
@@ -69,6 +70,9 @@ class Parts:
                     yield f"{name}.{side}.{key}", encoder
             for key, scorer in model.scorers.items():
                 yield f"{name}.scorer.{key}", scorer
+            for key, fields in model.scorer_fields.items():
+                for encoder_name, encoder in fields.encoders.items():
+                    yield f"{name}.scorer.{key}.{encoder_name}", encoder
         yield from self.scorers.items()
         yield from self.composites.items()
         yield "policy", self.policy
@@ -139,6 +143,10 @@ class Builder:
             for key, dotted in raw_fields.items():
                 query_encoders[f"{name}.{key}"] = model.queries.encoders[key]
                 query_fields[f"{name}.{key}"] = dotted
+            for own in model.scorer_fields.values():
+                for key in own.query_names:
+                    query_encoders[f"{own.key}.{key}"] = own.encoders[key]
+                    query_fields[f"{own.key}.{key}"] = own.fields[key]
         parts.query_fields = QueryFields(query_encoders, query_fields)
         assert self.config.scorer is not None  # filled in by the config
         parts.scorer = self._scorer(self.config.scorer)
@@ -178,6 +186,12 @@ class Builder:
         known = self._parts.scorers.get(key) or self._parts.composites.get(key)
         if known is not None:
             return known
+        if getattr(config, "encoders", None):
+            raise ConfigError(
+                f"The scorer {config.type!r} reads raw fields ('encoders:'), and those are kept "
+                "with a model. Put it under models.NAME.scorer, and let the pipeline's scorer be "
+                "{type: model, name: NAME}."
+            )
         scorer = self._other("scorer", config)
         if isinstance(getattr(scorer, "children", None), (list, tuple)):
             self._parts.composites[key] = scorer
@@ -212,6 +226,15 @@ class Builder:
         build = replace(self.base, dims=dims)
         scorers = {"model": self._other("scorer", config.scorer, build)}
         tasks = [self._task(task, scorers, build) for task in config.tasks]
+        configs = {"model": config.scorer}
+        configs |= {task.name: task.scorer for task in config.tasks if task.scorer is not None}
+        scorer_fields = {
+            key: fields
+            for key, scorer in configs.items()
+            if (fields := self._scorer_fields(name, key, scorer)) is not None
+        }
+        needs = {self.registry.get("scorer", scorer.type).needs for scorer in configs.values()}
+        items.tokens = queries.tokens = "tokens" in needs
         model = Model(
             name,
             items,
@@ -220,6 +243,7 @@ class Builder:
             tasks,
             history,
             bool(history) and all(spec.causal for spec in causal),
+            scorer_fields,
         )
         raw = {key: dotted for key, dotted in query_fields.items() if dotted != "history"}
         return model, item_fields, raw
@@ -234,6 +258,22 @@ class Builder:
         if sampler is None and objective.candidates == "sampled":
             sampler = self._named("sampler", "uniform")
         return TaskRuntime(task.name, objective, key, task.weight, sampler, task.negatives)
+
+    def _scorer_fields(self, model: str, key: str, config: ComponentConfig) -> ScorerFields | None:
+        """Build the encoders that a model's scorer declares for itself."""
+        declared = getattr(config, "encoders", None)
+        if not declared:
+            return None
+        encoders: dict[str, Any] = {}
+        fields: dict[str, str] = {}
+        for name, encoder in declared.items():
+            where = f"models.{model}.scorer.encoders"
+            dotted = getattr(encoder, "field", None) or name
+            side = "queries" if dotted.startswith(("user.", "query.", "context.")) else "items"
+            built, own = self._encoders_of(where, side, {name: encoder}, {})
+            encoders |= built
+            fields |= own
+        return ScorerFields(f"{model}.scorer.{key}", encoders, fields)
 
     def _fusion(self, tower: TowerConfig, encoders: dict[str, Any]) -> Any | None:
         if not encoders:
@@ -255,11 +295,22 @@ class Builder:
         item_encoders: dict[str, Any],
         item_dim: int = 0,
     ) -> tuple[dict[str, Any], dict[str, str]]:
+        where = f"models.{model}.{side}.encoders"
+        return self._encoders_of(where, side, tower.encoders, item_encoders, item_dim)
+
+    def _encoders_of(
+        self,
+        section: str,
+        side: str,
+        configs: Mapping[str, ComponentConfig],
+        item_encoders: dict[str, Any],
+        item_dim: int = 0,
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         encoders: dict[str, Any] = {}
         fields: dict[str, str] = {}
-        for name, config in tower.encoders.items():
+        for name, config in configs.items():
             spec = self.registry.get("encoder", config.type)
-            where = f"models.{model}.{side}.encoders.{name}"
+            where = f"{section}.{name}"
             dotted = self._field(where, side, name, config, spec.side)
             fields[name] = dotted
             if spec.side == "history":

@@ -109,8 +109,7 @@ class Engine:
         if not bool(helpless.any()):
             return scores, helpless
         other: Scores = self.fallback.score(queries, candidates)
-        values = torch.where(helpless[:, None], other.values.to(scores.values), scores.values)
-        return Scores(values, scores.scale), helpless
+        return scores.otherwise(other, helpless), helpless
 
     def context(self, queries: QueryBatch, candidates: CandidateBatch, name: str | None) -> Context:
         """Return vectors of a model for a policy.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from rankloom.pipeline.item_table import ItemTable
 from rankloom.pipeline.model import Model
@@ -16,6 +18,9 @@ __all__ = ["ModelHandle"]
 class ModelHandle:
     """Answers ``score`` with a model's towers and one of its scorers.
 
+    Batches may live on any device: they are moved to the table's, and answers come back to where
+    the queries are.
+
     Args:
         model: The model.
         table: Its item vectors.
@@ -26,39 +31,42 @@ class ModelHandle:
         self.model = model
         self.table = table
         self.task = task
-        self._last: tuple[weakref.ref[QueryBatch], int, Encoded, torch.Tensor] | None = None
+        self._last: tuple[weakref.ref[QueryBatch], int, Encoded, Tensor] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is remembered: a weak reference cannot go to another process."""
+        return {**self.__dict__, "_last": None}
 
     @torch.no_grad()
-    def encode(self, queries: QueryBatch) -> tuple[Encoded, torch.Tensor]:
-        """Return query vectors and ``[q]`` presence; the last batch is remembered."""
+    def encode(self, queries: QueryBatch) -> tuple[Encoded, Tensor]:
+        """Return query encodings and ``[q]`` presence; the last batch is remembered."""
         if self._last is not None:
             ref, version, encoded, present = self._last
             if ref() is queries and version == self.table.version:
                 return encoded, present
+        vectors = self.table.vectors
         was_training = self.model.training
         self.model.eval()
-        vectors, present = self.model.encode_queries(queries, self.table.vectors)
+        encoded, present = self.model.encode_queries(queries.to(vectors.device), vectors)
         self.model.train(was_training)
-        encoded = Encoded(vectors)
+        encoded, present = encoded.to(queries.device), present.to(queries.device)
         self._last = (weakref.ref(queries), self.table.version, encoded, present)
         return encoded, present
 
     @torch.no_grad()
     def score(self, queries: QueryBatch, candidates: CandidateBatch) -> Scores:
         """Score candidates; NaN where the item or the query is unknown to every encoder."""
+        home, device = queries.device, self.table.vectors.device
         encoded, known = self.encode(queries)
-        items = candidates.items.clamp(min=0)
-        whole = candidates.shared and candidates.width == len(self.table)
-        vectors = self.table.vectors if whole else self.table.vectors[items]
-        present = self.table.present if whole else self.table.present[items]
-        if candidates.shared and not whole:
-            vectors, present = self.table.vectors[items], self.table.present[items]
-        scorer = self.model.scorer(self.task)
-        scores: Scores = scorer.score(
-            queries.with_encoded(encoded), candidates.with_encoded(Encoded(vectors))
-        )
-        if bool(present.all()) and bool(known.all()):
-            return scores
-        there = present & known[:, None]
-        values = scores.values.masked_fill(~there, torch.nan)
-        return Scores(values, scores.scale)
+        ready = queries.with_encoded(encoded).to(device)
+        offered = candidates.to(device)
+        vectors, present = self.table.encoded(offered)
+        offered = offered.with_encoded(vectors)
+        fields = self.model.fields_of(self.task)
+        if fields is not None:
+            ready, offered = fields.attach(ready, offered)
+        scores: Scores = self.model.scorer(self.task).score(ready, offered)
+        known = known.to(device)
+        if not (bool(present.all()) and bool(known.all())):
+            scores = scores.masked(present & known[:, None])
+        return scores.to(home)

@@ -12,7 +12,7 @@ from rankloom.data.cache import EmbeddingCache
 from rankloom.data.tables import Table
 from rankloom.nn.encoding import encode_values
 from rankloom.pipeline.model import Model
-from rankloom.protocols import Features
+from rankloom.protocols import CandidateBatch, Encoded, Features
 
 __all__ = ["ItemTable", "Progress", "encode_fields"]
 
@@ -73,6 +73,7 @@ class ItemTable:
         self.features: dict[str, Features] = {}
         self.vectors = torch.empty(0, model.items.dim)
         self.present = torch.empty(0, dtype=torch.bool)
+        self._tokens: Encoded | None = None
         self.version = 0
         self.encoded = 0
 
@@ -86,6 +87,8 @@ class ItemTable:
         self.features, self.encoded = encode_fields(
             self.model.items.encoders, self.fields, items, None, cache, progress
         )
+        for fields in self.model.scorer_fields.values():
+            fields.load(items, cache)
         return self.encoded
 
     def device(self) -> torch.device:
@@ -94,38 +97,77 @@ class ItemTable:
             return parameter.device
         return torch.device("cpu")
 
+    def encoded(self, candidates: CandidateBatch) -> tuple[Encoded, Tensor]:
+        """Return the encodings of candidates and which of them the table knows.
+
+        Args:
+            candidates: Shared ``[n]`` or ``[q, n]``, on the table's device.
+
+        Returns:
+            Vectors of ``items``' shape, with tokens ``[..., t, d]`` where the item tower carries
+            them, and bool of ``items``' shape. An item newer than the table is not present.
+        """
+        items = candidates.items
+        tokens = self._with_tokens() if self.model.items.tokens else None
+        if candidates.shared and len(items) == len(self) and _is_range(items):
+            return tokens or Encoded(self.vectors), self.present
+        known = (items >= 0) & (items < len(self))
+        at = items.masked_fill(~known, 0)
+        rows = (tokens or Encoded(self.vectors)).select(at)
+        return rows, self.present[at] & known
+
+    def _with_tokens(self) -> Encoded:
+        """Tokens of all items; a bundle holds none, so that they are computed when first asked."""
+        if self._tokens is None:
+            whole, _ = self.encode(self.features)
+            self._tokens = Encoded(self.vectors, whole.tokens, whole.mask)
+        return self._tokens
+
     @torch.no_grad()
-    def encode(self, features: Mapping[str, Features], block: int = 8192) -> tuple[Tensor, Tensor]:
-        """Run the item tower in evaluation mode over ``n`` rows, in blocks."""
+    def encode(self, features: Mapping[str, Features], block: int = 8192) -> tuple[Encoded, Tensor]:
+        """Run the item tower in evaluation mode over ``n`` rows, in blocks.
+
+        Returns:
+            Encodings (float32, also where the model trains in mixed precision) and ``[n]`` bool.
+        """
         was_training = self.model.training
         self.model.eval()
         device = self.device()
         n = len(next(iter(features.values())))
-        vectors, present = [], []
+        parts: list[Encoded] = []
+        present: list[Tensor] = []
         for start in range(0, max(n, 1), block):
             rows = torch.arange(start, min(start + block, n))
             part = {name: f.select(rows).to(device) for name, f in features.items()}
             v, p = self.model.items.encode(part)
-            vectors.append(v)
+            tokens = None if v.tokens is None else v.tokens.float()
+            parts.append(Encoded(v.vectors.float(), tokens, v.mask))
             present.append(p)
         self.model.train(was_training)
-        return torch.cat(vectors), torch.cat(present)
+        return Encoded.cat(parts), torch.cat(present)
 
     def refresh(self) -> None:
         """Recompute all vectors."""
-        self.vectors, self.present = self.encode(self.features)
+        whole, self.present = self.encode(self.features)
+        self._take(whole)
+
+    def _take(self, whole: Encoded) -> None:
+        self.vectors = whole.vectors
+        self._tokens = whole if whole.tokens is not None else None
         self.version += 1
 
     def append(self, items: Table, rows: list[int], cache: EmbeddingCache | None) -> None:
         """Encode new rows of a longer table and append them."""
         fresh, _ = encode_fields(self.model.items.encoders, self.fields, items, rows, cache)
-        vectors, present = self.encode(fresh)
+        encoded, present = self.encode(fresh)
+        old = self._with_tokens() if self.model.items.tokens else Encoded(self.vectors)
         self.features = {
-            name: Features.cat([old, fresh[name]]) for name, old in self.features.items()
+            name: Features.cat([known, fresh[name]]) for name, known in self.features.items()
         }
-        self.vectors = torch.cat([self.vectors, vectors])
+        for fields in self.model.scorer_fields.values():
+            fields.append(items, rows, cache)
         self.present = torch.cat([self.present, present])
-        self.version += 1
+        self._take(Encoded.cat([old, encoded]))
 
     def pseudo_item(self, field: str, text: str) -> Tensor | None:
         """Encode free text as an item of which only ``field`` is known.
@@ -143,7 +185,11 @@ class ItemTable:
                 parts[name] = _missing_like(self.features[name])
         if not readers:
             return None
-        return self.encode(parts)[0]
+        return self.encode(parts)[0].vectors
+
+
+def _is_range(items: Tensor) -> bool:
+    return bool((items == torch.arange(len(items), device=items.device)).all())
 
 
 def _missing_like(features: Features) -> Features:

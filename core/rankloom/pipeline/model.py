@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rankloom.pipeline.scorer_fields import ScorerFields
 from rankloom.pipeline.tower import Tower
 from rankloom.protocols import Encoded, Features, History, QueryBatch
 
@@ -47,6 +48,7 @@ class Model(nn.Module):
         tasks: Trained together; none for a zero-shot model.
         history: Names of the query encoders that read the history.
         causal: One query a position may be trained in one pass.
+        scorer_fields: Raw fields that scorers read themselves, by the scorers' keys.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Model(nn.Module):
         tasks: list[TaskRuntime],
         history: tuple[str, ...],
         causal: bool,
+        scorer_fields: Mapping[str, ScorerFields] | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -70,13 +73,20 @@ class Model(nn.Module):
         self.tasks = tasks
         self.history = history
         self.causal = causal
+        self.scorer_fields = dict(scorer_fields or {})
 
     def scorer(self, task: str | None = None) -> Any:
         """Return the scorer of a task (default: the first task's, else the model's own)."""
+        return self.scorers[self._scorer_key(task)]
+
+    def fields_of(self, task: str | None = None) -> ScorerFields | None:
+        """Return the raw fields that the scorer of a task reads itself, if it does."""
+        return self.scorer_fields.get(self._scorer_key(task))
+
+    def _scorer_key(self, task: str | None) -> str:
         if not self.tasks:
-            return self.scorers["model"]
-        runtime = next((t for t in self.tasks if t.name == task), self.tasks[0])
-        return self.scorers[runtime.scorer]
+            return "model"
+        return next((t for t in self.tasks if t.name == task), self.tasks[0]).scorer
 
     def collate_history(self, name: str, history: History) -> Features:
         """Crop and pad for one history encoder (no vectors yet)."""
@@ -98,7 +108,7 @@ class Model(nn.Module):
         rows = items.clamp(min=0)
         # An item newer than the table (or outside it) has no vector yet: it reads as missing.
         known = (items >= 0) & (rows < (len(table) if positions is None else len(positions)))
-        rows = torch.where(known, rows, torch.zeros_like(rows))
+        rows = rows.masked_fill(~known, 0)
         if positions is not None:
             rows = positions[rows]
             known = known & (rows >= 0)
@@ -129,14 +139,25 @@ class Model(nn.Module):
 
     def encode_queries(
         self, queries: QueryBatch, table: Tensor, positions: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return query vectors ``[q, d]`` and ``[q]`` bool: something is known of the query."""
+    ) -> tuple[Encoded, Tensor]:
+        """Encode ``q`` queries.
+
+        Args:
+            queries: The batch.
+            table: ``[m, d]`` item vectors.
+            positions: ``[n_items]`` row of each item in ``table`` (-1: none), or None where row
+                and item index are equal.
+
+        Returns:
+            Vectors ``[q, d]``, with tokens where the query tower carries them, and ``[q]`` bool:
+            something is known of the query.
+        """
         if not self.queries.names:  # text alone: the pseudo-item is the query vector
             vectors = queries.text_vectors.get(self.name)
             if vectors is None or queries.has_text is None:
                 nothing = queries.users.new_zeros(len(queries), dtype=torch.bool)
-                return table.new_zeros(len(queries), table.shape[1]), nothing
-            return vectors, queries.has_text
+                return Encoded(table.new_zeros(len(queries), table.shape[1])), nothing
+            return Encoded(vectors), queries.has_text
         parts = self._encodings(queries, table, positions)
         return self.queries.fuse(
             {name: part[0] for name, part in parts.items()},
@@ -155,15 +176,19 @@ class Model(nn.Module):
         parts = self._encodings(queries, table, positions)
         lead = self.history[0]
         mask = parts[lead][2]["mask"]
-        rows = mask.nonzero()[:, 0]
-        at = parts[lead][2]["at"][mask]
+        # One nonzero for all: a boolean index would look for it again each time, and index_select's
+        # backward is much cheaper than a boolean index's.
+        flat = mask.flatten().nonzero()[:, 0]
+        rows = flat // mask.shape[1]
+        at = parts[lead][2]["at"].flatten()[flat]
         encoded: dict[str, Encoded] = {}
         present: dict[str, Tensor] = {}
         for name, (full, there, _) in parts.items():
             if name in self.history and full.tokens is not None:
-                encoded[name] = Encoded(full.tokens[mask])
+                tokens = full.tokens.flatten(0, 1)
+                encoded[name] = Encoded(tokens.index_select(0, flat))
                 present[name] = torch.ones_like(rows, dtype=torch.bool)
             else:
                 encoded[name], present[name] = full.select(rows), there[rows]
-        vectors, _ = self.queries.fuse(encoded, present)
-        return vectors, rows, at
+        fused, _ = self.queries.fuse(encoded, present)
+        return fused.vectors, rows, at

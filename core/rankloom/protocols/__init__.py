@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rankloom.protocols.batches import CandidateBatch, QueryBatch
 from rankloom.protocols.build import Build
+from rankloom.protocols.decisions import Decisions, Transition
 from rankloom.protocols.encoder import Encoder, HistoryEncoder
 from rankloom.protocols.features import Encoded, Features
 from rankloom.protocols.fusion import Fusion
@@ -35,6 +36,7 @@ __all__ = [
     "CandidateBatch",
     "CandidateRegime",
     "Context",
+    "Decisions",
     "Encoded",
     "Encoder",
     "Estimator",
@@ -66,6 +68,7 @@ __all__ = [
     "TargetKind",
     "TrainBatch",
     "TrainData",
+    "Transition",
     "ValidationBlock",
     "ValidationData",
 ]

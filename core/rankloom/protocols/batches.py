@@ -54,8 +54,13 @@ class QueryBatch:
         """Return the features of a declared query field, ``[q, ...]``.
 
         Raises:
-            KeyError: No consumer declared an encoder of that name.
+            LookupError: No consumer declared an encoder of that name.
         """
+        if name not in self.fields:
+            raise LookupError(
+                f"No query encoder {name!r} was declared; these queries carry the features of: "
+                f"{', '.join(self.fields) or 'none'}."
+            )
         return self.fields[name]
 
     def with_encoded(self, encoded: Encoded) -> QueryBatch:
@@ -64,12 +69,14 @@ class QueryBatch:
 
     def to(self, device: torch.device | str) -> QueryBatch:
         """Return the queries on ``device``."""
+        if self.users.device == torch.device(device):
+            return self
         return QueryBatch(
             self.users.to(device),
             self.history.to(device),
             self.seen.to(device),
             self.times.to(device),
-            None if self.encoded is None else Encoded(self.encoded.vectors.to(device)),
+            None if self.encoded is None else self.encoded.to(device),
             {name: features.to(device) for name, features in self.fields.items()},
             {name: vectors.to(device) for name, vectors in self.text_vectors.items()},
             None if self.has_text is None else self.has_text.to(device),
@@ -123,11 +130,27 @@ class CandidateBatch:
         """Return the features ``[n or q*n, ...]`` of a declared item field.
 
         Raises:
-            KeyError: The batch carries no raw fields or no encoder has that name.
+            LookupError: The batch carries no raw fields or no encoder has that name.
         """
         if self.lookup is None:
-            raise KeyError(name)
+            raise LookupError(
+                f"These candidates carry no raw fields, so not {name!r} either; a scorer that "
+                "reads them declares them under 'encoders:'."
+            )
         return self.lookup(name, self.items.reshape(-1))
+
+    def to(self, device: torch.device | str) -> CandidateBatch:
+        """Return the candidates on ``device``."""
+        if self.items.device == torch.device(device):
+            return self
+        return CandidateBatch(
+            self.items.to(device),
+            None if self.mask is None else self.mask.to(device),
+            None if self.log_q is None else self.log_q.to(device),
+            None if self.encoded is None else self.encoded.to(device),
+            self.lookup,
+            {name: mask.to(device) for name, mask in self.reasons.items()},
+        )
 
     def with_encoded(self, encoded: Encoded) -> CandidateBatch:
         """Return the same candidates with a model's vectors."""

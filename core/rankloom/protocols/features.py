@@ -86,3 +86,43 @@ class Encoded:
             None if self.tokens is None else self.tokens[rows],
             None if self.mask is None else self.mask[rows],
         )
+
+    def to(self, device: torch.device | str) -> Encoded:
+        """Return the encodings on ``device``."""
+        return Encoded(
+            self.vectors.to(device),
+            None if self.tokens is None else self.tokens.to(device),
+            None if self.mask is None else self.mask.to(device),
+        )
+
+    def where(self, keep: Tensor) -> Encoded:
+        """Return the encodings with zeros, and no real token, where ``keep [n]`` is False.
+
+        ``where`` and not a product: 0 × inf of a broken encoding would be NaN for everybody.
+        """
+        return Encoded(
+            torch.where(keep[:, None], self.vectors, torch.zeros_like(self.vectors)),
+            None
+            if self.tokens is None
+            else torch.where(keep[:, None, None], self.tokens, torch.zeros_like(self.tokens)),
+            None if self.mask is None else self.mask & keep[:, None],
+        )
+
+    def without_tokens(self) -> Encoded:
+        """Return the vectors alone."""
+        return self if self.tokens is None and self.mask is None else Encoded(self.vectors)
+
+    @staticmethod
+    def cat(parts: Sequence[Encoded]) -> Encoded:
+        """Concatenate along ``n``; shorter token sequences are padded, and masked there.
+
+        Tokens survive where every part has them.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        vectors = torch.cat([part.vectors for part in parts])
+        tokens = [part.tokens for part in parts if part.tokens is not None]
+        masks = [part.mask for part in parts if part.mask is not None]
+        if len(tokens) < len(parts) or len(masks) < len(parts):
+            return Encoded(vectors)
+        return Encoded(vectors, _cat_padded(tokens), _cat_padded(masks))

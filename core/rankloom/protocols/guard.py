@@ -25,7 +25,10 @@ class Guard(Protocol):
         ...
 
     def penalty(self, scored: ScoredCandidates, prefix: Tensor) -> Tensor | None:
-        """Return ``[q, n]`` to subtract from the scores of the next slot (``inf`` forbids).
+        """Return ``[q, n]`` to subtract from the scores of the next slot; never NaN.
+
+        A finite penalty is subtracted, so a negative one is a bonus. An infinite one, of either
+        sign, forbids: the item leaves the support and probabilities renormalise over what is left.
 
         Args:
             scored: The candidates.

@@ -28,6 +28,9 @@ class Objective(Protocol):
     def loss(self, batch: TrainBatch, score: ScoreFunction) -> Tensor:
         """Return the weighted mean loss, a scalar.
 
-        ``score(candidates)`` scores over ``batch.queries`` and may be called in chunks.
+        ``score(candidates)`` scores over ``batch.queries`` and may be called in chunks. The mean
+        is over ``batch.weights``, unless the objective says otherwise with an optional
+        ``weight(batch) -> Tensor``: the sum of the weights that its mean is over. Core needs it to
+        put the means of several processes together.
         """
         ...

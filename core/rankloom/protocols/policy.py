@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from rankloom.protocols.decisions import Decisions
 from rankloom.protocols.guard import Guard
 from rankloom.protocols.scores import ScoredCandidates
 from rankloom.protocols.slates import Slates
@@ -39,6 +40,6 @@ class Policy(Protocol):
         """Return ``[q, k]``: what the policy would have given to logged choices."""
         ...
 
-    def update(self, decisions: Any) -> None:
+    def update(self, decisions: Decisions) -> None:
         """Learn from decisions joined with their rewards; a fixed policy ignores them."""
         ...

@@ -32,6 +32,52 @@ class Scores:
     std: Tensor | None = None
     sample: Callable[[torch.Generator], Tensor] | None = None
 
+    def masked(self, known: Tensor) -> Scores:
+        """Return the scores with NaN, in values, spread and samples, where ``known`` is False.
+
+        Args:
+            known: Bool, broadcastable to ``[q, n]``.
+        """
+        return self._mapped(lambda x: x.masked_fill(~known, torch.nan))
+
+    def otherwise(self, other: Scores, rows: Tensor) -> Scores:
+        """Return these scores with ``other``'s in the rows ``[q]`` bool where these say nothing.
+
+        The spread and the samples of such a row are ``other``'s, its values without noise where it
+        has none.
+        """
+        pick, values = rows[:, None], other.values.to(self.values)
+        std, sample = None, None
+        if self.std is not None:
+            spread = torch.zeros_like(values) if other.std is None else other.std.to(self.std)
+            std = torch.where(pick, spread, self.std)
+        if self.sample is not None:
+            own, theirs = self.sample, other.sample
+
+            def sample(generator: torch.Generator) -> Tensor:
+                drawn = own(generator)
+                instead = values if theirs is None else theirs(generator).to(drawn)
+                return torch.where(pick, instead, drawn)
+
+        return Scores(torch.where(pick, values, self.values), self.scale, std, sample)
+
+    def to(self, device: torch.device | str) -> Scores:
+        """Return the scores on ``device``; samples are drawn where they were and moved."""
+        return (
+            self
+            if self.values.device == torch.device(device)
+            else self._mapped(lambda x: x.to(device))
+        )
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Scores:
+        draw = self.sample
+        return Scores(
+            change(self.values),
+            self.scale,
+            None if self.std is None else change(self.std),
+            None if draw is None else lambda generator: change(draw(generator)),
+        )
+
 
 @dataclass(frozen=True)
 class Context:

@@ -14,7 +14,7 @@ from rankloom.data.histories import HistoryStore
 from rankloom.pipeline.query_fields import QueryFields
 from rankloom.protocols import History, QueryBatch, RaggedIndices, TrainData
 
-__all__ = ["Batches", "Feed", "PairFeed", "SequenceFeed", "StepBatch"]
+__all__ = ["Batches", "Feed", "PairFeed", "SequenceFeed", "StepBatch", "Uncounted"]
 
 HistoryRule = Literal["before", "others"]
 
@@ -28,21 +28,40 @@ class StepBatch:
         targets: ``[b]`` (pairs), or flat next items aligned with ``queries.history`` (sequences).
         values: Values of the targets, NaN where there is none.
         sequence: One target a position.
+        positive: Bool, aligned with ``targets``: which of them are positives; None: all.
     """
 
     queries: QueryBatch
     targets: Tensor
     values: Tensor
     sequence: bool
+    positive: Tensor | None = None
 
     def to(self, device: torch.device | str, **_: Any) -> StepBatch:
         """Return the batch on ``device`` (what Lightning calls to move it)."""
+        if self.targets.device == torch.device(device):
+            return self
         return StepBatch(
             self.queries.to(device),
             self.targets.to(device),
             self.values.to(device),
             self.sequence,
+            None if self.positive is None else self.positive.to(device),
         )
+
+
+@dataclass(frozen=True)
+class Uncounted:
+    """A batch that stands in where a process has no part of the global batch.
+
+    Every process must take every step, so it computes a loss, which then counts nothing.
+    """
+
+    batch: Any
+
+    def to(self, device: torch.device | str, **_: Any) -> Uncounted:
+        """Return the batch on ``device``."""
+        return Uncounted(self.batch.to(device))
 
 
 class Feed(Protocol):
@@ -52,8 +71,8 @@ class Feed(Protocol):
         """Examples of one epoch."""
         ...
 
-    def batch(self, index: Tensor) -> StepBatch:
-        """Collate the examples ``index``."""
+    def batch(self, index: Tensor) -> Any:
+        """Collate the examples ``index``: a :class:`StepBatch`, for the loss of a model."""
         ...
 
 
@@ -118,7 +137,8 @@ class PairFeed:
         train: The training rows.
         fields: Attaches raw query fields.
         rule: ``before`` (strictly earlier) or ``others`` (all others).
-        rated: Every row with a value is a target, else every positive.
+        rated: Every row with a value is a target, else every positive. Objectives that learn from
+            positives alone then count those among the targets.
     """
 
     def __init__(
@@ -128,6 +148,7 @@ class PairFeed:
         self.rule = rule
         keep = ~train.interactions.values.isnan() if rated else train.positive
         self.rows = train.interactions.select(keep)
+        self.positive = train.positive[keep] if rated else None
         self.store = HistoryStore(train.interactions.select(train.positive), train.n_users)
 
     def __len__(self) -> int:
@@ -141,32 +162,39 @@ class PairFeed:
         else:
             history = self.store.before(rows.users, rows.times, rows.rows)
         queries = QueryBatch(rows.users, history, _no_seen(len(rows)), rows.times)
-        return StepBatch(self.fields.attach(queries), rows.items, rows.values, sequence=False)
+        positive = None if self.positive is None else self.positive[index]
+        return StepBatch(
+            self.fields.attach(queries), rows.items, rows.values, sequence=False, positive=positive
+        )
 
 
-class Batches(IterableDataset[StepBatch]):
+class Batches(IterableDataset[Any]):
     """Shuffled batches of one epoch, the same for the same (seed, epoch).
 
     With several processes each takes every ``world``-th slice of the global batch, so that the
-    union over ranks is the batch one process would have seen.
+    union over ranks is the batch one process would have seen. ``run`` sets ``rank``, ``world`` and
+    ``epoch`` in the process that trains.
+
+    Args:
+        feed: The examples.
+        batch_size: Examples of the global batch.
+        seed: Shuffles.
     """
 
-    def __init__(
-        self, feed: Feed, batch_size: int, seed: int, rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, feed: Feed, batch_size: int, seed: int) -> None:
         self.feed = feed
         self.batch_size = batch_size
         self.seed = seed
-        self.rank = rank
-        self.world = world
+        self.rank = 0
+        self.world = 1
         self.epoch = 0
 
     def __len__(self) -> int:
         return max((len(self.feed) + self.batch_size - 1) // self.batch_size, 1)
 
-    def __iter__(self) -> Iterator[StepBatch]:
+    def __iter__(self) -> Iterator[Any]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.feed), generator=generator)
         for index in torch.split(order, self.batch_size):
             mine = index[self.rank :: self.world]
-            yield self.feed.batch(mine if len(mine) else index[:1])
+            yield self.feed.batch(mine) if len(mine) else Uncounted(self.feed.batch(index[:1]))

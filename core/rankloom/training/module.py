@@ -1,4 +1,4 @@
-"""The one LightningModule: it trains a model on its tasks."""
+"""The one LightningModule: it trains any module on a loss."""
 
 from __future__ import annotations
 
@@ -10,153 +10,130 @@ import torch
 from torch import Tensor, nn
 
 from rankloom.config import TrainingConfig
-from rankloom.pipeline.item_table import ItemTable
-from rankloom.pipeline.model import Model, TaskRuntime
-from rankloom.protocols import (
-    CandidateBatch,
-    Encoded,
-    History,
-    QueryBatch,
-    RaggedIndices,
-    Scores,
-    TrainBatch,
-)
-from rankloom.training.feeds import StepBatch
+from rankloom.training.feeds import Uncounted
+from rankloom.training.ranks import rank_and_world
+from rankloom.training.terms import LossFunction, combine
 
-__all__ = ["TrainingModule", "Validate"]
+__all__ = ["EVERY", "TrainingModule", "Validate"]
 
+#: Judges the module as it is now: ``{metric: value}``, the same on all ranks.
 Validate = Callable[[], dict[str, float]]
+
+#: Steps between two rows of the log, and between two refreshes of the progress bar.
+EVERY = 50
+
+#: Under this key a checkpoint holds what Lightning does not know of.
+OWN = "rankloom"
 
 
 class TrainingModule(pl.LightningModule):
-    """Composes towers, scorers and objectives into one loss.
+    """Steps, epochs and their log, around a module and its loss.
+
+    Randomness of an epoch (dropout, samplers) is a function of seed, epoch and rank alone, so that
+    a resumed run draws what an unbroken one would have drawn.
 
     Args:
         model: What is trained.
-        table: Its item features.
-        universe: ``[n_items]`` bool.
+        loss: Batch → loss.
         settings: Learning rate and the like.
-        validate: Judges the model on validation; called after each epoch with fresh vectors.
-        seed: Seeds the samplers.
-    """
+        validate: Called after epochs, as the settings say; None: never.
+        seed: Seed of every epoch's randomness.
 
-    universe: Tensor
-    position: Tensor
+    Attributes:
+        history: Values after each validation, with their ``epoch`` (from 1).
+        judged: The last epoch (from 0) that was validated.
+    """
 
     def __init__(
         self,
-        model: Model,
-        table: ItemTable,
-        universe: Tensor,
+        model: nn.Module,
+        loss: LossFunction,
         settings: TrainingConfig,
-        validate: Validate | None,
-        seed: int,
+        validate: Validate | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.model = model
-        self.table = table
+        self.loss = loss
         self.settings = settings
         self.validate = validate
-        self.sampling = torch.Generator().manual_seed(seed)
+        self.seed = seed
         self.history: list[dict[str, float]] = []
-        self.register_buffer("universe", universe.nonzero()[:, 0], persistent=False)
-        position = torch.full((len(universe),), -1, dtype=torch.long)
-        position[self.universe] = torch.arange(len(self.universe))
-        self.register_buffer("position", position, persistent=False)
-        self._features: dict[str, Any] | None = None
+        self.judged = -1
+        self._sum: Tensor | None = None
+        self._steps = 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, or AdamW where weights decay."""
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        # The fused kernel does the same arithmetic in one pass, but cannot be clipped under a
+        # gradient scaler.
+        fused = self.settings.gradient_clip is None
         if decay:
-            return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-        return torch.optim.Adam(parameters, lr=rate)
+            return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=fused)
+        return torch.optim.Adam(parameters, lr=rate, fused=fused)
 
-    def training_step(self, batch: StepBatch, batch_idx: int) -> Tensor:
-        """One step: item tower, query tower, then every task's objective."""
-        vectors = self._item_vectors()
-        queries, targets, values = self._queries(batch, vectors)
-        columns = self.position[targets]
-        inside = columns >= 0
-        base = TrainBatch(queries, targets, values, inside.to(vectors.dtype), None, columns)
-        total = vectors.new_zeros(())
-        for task in self.model.tasks:
-            loss = self._task_loss(task, base, vectors)
-            total = total + task.weight * loss
-        # Every parameter takes part, so that DDP never waits for one that a mask left out.
-        total = total + 0.0 * sum(p.sum() for p in self._unused())
-        self.log("loss", total.detach(), prog_bar=True, batch_size=len(targets))
+    def on_train_epoch_start(self) -> None:
+        """Seed the epoch."""
+        rank, world = rank_and_world()
+        seed = ((self.seed * 1_000_003 + self.current_epoch) * world + rank) % 2**62
+        torch.manual_seed(seed)
+        draw = getattr(self.loss, "seed", None)
+        if draw is not None:
+            draw(seed)
+        self._sum, self._steps = None, 0
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+        counted = not isinstance(batch, Uncounted)
+        total, whole = combine(self.loss(batch if counted else batch.batch), counted)
+        if rank_and_world()[1] > 1:
+            # Every parameter takes part, so that DDP never waits for one that a mask left out.
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    total = total + 0.0 * parameter.sum()
+        # Kept as a tensor: reading it would make the CPU wait for the device in every step.
+        self._sum = whole if self._sum is None else self._sum + whole
+        self._steps += 1
+        if self._steps % EVERY == 0:
+            self._write({})
         return total
 
-    def _unused(self) -> list[nn.Parameter]:
-        if self.trainer.world_size == 1:
-            return []
-        return [p for p in self.model.parameters() if p.requires_grad]
+    def _write(self, values: dict[str, float]) -> None:
+        """Add a row to the run's log; rank 0 alone has one."""
+        logger = self.trainer.logger
+        if logger is not None and self.trainer.is_global_zero:
+            row = {"epoch": self.current_epoch + 1, "loss": round(self.mean_loss, 6), **values}
+            logger.log_metrics(row, self.global_step)
 
-    def _item_vectors(self) -> Tensor:
-        """Run the item tower over the training universe; returns ``[u, d]``."""
-        if self._features is None:
-            rows = self.universe.cpu()
-            self._features = {
-                name: features.select(rows).to(self.device)
-                for name, features in self.table.features.items()
-            }
-        vectors, _ = self.model.items.encode(self._features)
-        return vectors
-
-    def _queries(self, batch: StepBatch, vectors: Tensor) -> tuple[QueryBatch, Tensor, Tensor]:
-        queries = batch.queries
-        if not batch.sequence:
-            encoded, _ = self.model.encode_queries(queries, vectors, self.position)
-            return queries.with_encoded(Encoded(encoded)), batch.targets, batch.values
-        encoded, rows, at = self.model.encode_positions(queries, vectors, self.position)
-        n = len(rows)
-        none = RaggedIndices(rows.new_zeros(0), rows.new_zeros(n + 1))
-        # One query a position; each position's own history is already in its vector.
-        flat = QueryBatch(
-            queries.users[rows],
-            History.empty(n).to(rows.device),
-            none,
-            queries.times[rows],
-            Encoded(encoded),
-        )
-        return flat, batch.targets[at], batch.values[at]
-
-    def _task_loss(self, task: TaskRuntime, base: TrainBatch, vectors: Tensor) -> Tensor:
-        scorer = self.model.scorers[task.scorer]
-        position = self.position
-
-        def score(candidates: CandidateBatch) -> Scores:
-            if candidates.items is self.universe:
-                encoded = vectors
-            else:
-                rows = position[candidates.items].clamp(min=0)
-                encoded = nn.functional.embedding(rows, vectors)
-            scores: Scores = scorer.score(base.queries, candidates.with_encoded(Encoded(encoded)))
-            return scores
-
-        batch = base
-        regime = task.objective.candidates
-        if regime == "catalog":
-            columns = base.target_columns
-            assert columns is not None
-            batch = base.with_candidates(CandidateBatch(self.universe), columns.clamp(min=0))
-        elif regime == "sampled" and task.sampler is not None:
-            drawn = task.sampler.sample(base, task.negatives, self.sampling)
-            batch = base.with_candidates(drawn, None)
-        elif regime == "batch":
-            batch = base.with_candidates(CandidateBatch(base.targets), None)
-        loss: Tensor = task.objective.loss(batch, score)
-        return loss
+    @property
+    def mean_loss(self) -> float:
+        """Mean loss of the steps of this epoch so far, over all ranks; NaN before the first."""
+        return float("nan") if self._sum is None else float(self._sum) / self._steps
 
     def on_train_epoch_end(self) -> None:
-        """Judge on validation with fresh item vectors, where the schedule says so."""
+        """Judge the epoch where the schedule says so, and always the last one."""
+        self.log("loss", self.mean_loss, logger=False)
         done = self.current_epoch + 1
-        if self.validate is None or done % self.settings.evaluate_every:
+        last = done == self.trainer.max_epochs
+        if self.validate is None or (done % self.settings.evaluate_every and not last):
+            self._write({})
             return
-        self.table.refresh()
         values = self.validate()
+        self._write(values)
+        self.judged = self.current_epoch
         self.history.append({"epoch": float(done), **values})
         for name, value in values.items():
-            self.log(name, value, prog_bar=True, sync_dist=self.trainer.world_size > 1)
+            self.log(name, value, logger=False, sync_dist=rank_and_world()[1] > 1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what was measured, as plain numbers."""
+        history = [{name: float(value) for name, value in row.items()} for row in self.history]
+        checkpoint[OWN] = {"history": history, "judged": self.judged}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        own = checkpoint.get(OWN, {})
+        self.history = [dict(row) for row in own.get("history", [])]
+        self.judged = int(own.get("judged", -1))

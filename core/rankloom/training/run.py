@@ -1,24 +1,27 @@
-"""Run a LightningModule with checkpoints, early stopping and resume."""
+"""Train a module on a loss, with checkpoints, early stopping, a log and resume."""
 
 from __future__ import annotations
 
-import inspect
 import logging
+import signal
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from torch.utils.data import DataLoader
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from rankloom.config import TrainingConfig
-from rankloom.errors import ConfigError, did_you_mean
-from rankloom.training.feeds import Batches
-from rankloom.training.module import TrainingModule
+from rankloom.training.callbacks import Bar, Epochs, Patience, csv_logger
+from rankloom.training.checkpoints import check_fits, read_checkpoint
+from rankloom.training.module import OWN, TrainingModule, Validate
+from rankloom.training.terms import LossFunction
+from rankloom.training.trainer_options import check_trainer, complete
 
 __all__ = ["Fitted", "check_trainer", "run"]
 
@@ -40,55 +43,45 @@ class Fitted:
     history: list[dict[str, float]]
 
 
-class _Epochs(Callback):
-    """Tells the feed which epoch it is, so that a resumed run shuffles as an unbroken one."""
+class _Stream(IterableDataset[Any]):
+    """Any iterable as a data set, so that its batches go through untouched."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Iterable[Any]) -> None:
         self.batches = batches
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.batches.epoch = trainer.current_epoch
-
-
-def check_trainer(options: Mapping[str, Any]) -> None:
-    """Check the keys of ``trainer:`` against Lightning's Trainer.
-
-    Raises:
-        ConfigError: A key that Trainer does not have, or that Rankloom sets itself.
-    """
-    known = set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"}
-    own = {"max_epochs", "callbacks", "logger", "default_root_dir", "enable_checkpointing"}
-    for key in options:
-        if key in own:
-            raise ConfigError(
-                f"trainer.{key}: set by Rankloom itself (epochs stand under models.*.training)."
-            )
-        if key not in known:
-            raise ConfigError(
-                f"trainer.{key}: lightning.Trainer has no such option.{did_you_mean(key, known)}"
-            )
+    def __iter__(self) -> Any:
+        return iter(self.batches)
 
 
 def run(
-    module: TrainingModule,
-    batches: Batches,
+    module: nn.Module,
+    loss: LossFunction,
+    batches: Iterable[Any],
     settings: TrainingConfig,
     options: Mapping[str, Any],
     directory: Path,
     *,
+    validate: Validate | None = None,
+    seed: int = 0,
     progress: bool = True,
     resume: bool = True,
     epochs: int | None = None,
     callbacks: tuple[Callback, ...] = (),
 ) -> Fitted:
-    """Train and keep the best weights.
+    """Train a module and leave the best weights in it, on the CPU and in evaluation mode.
+
+    It knows nothing of pipelines: a plugin's command may train whatever it likes with it.
 
     Args:
-        module: What is trained.
-        batches: Its feed.
-        settings: Epochs, patience, monitor.
+        module: What is trained; it gets the best weights (by ``settings.monitor``), or the last.
+        loss: Batch → scalar, or :class:`Term` s, which several processes put together exactly.
+        batches: Iterated once an epoch. Batches are moved by their ``to(device)``. Where it has
+            attributes ``rank``, ``world`` and ``epoch`` (:class:`Batches` has), they are set.
+        settings: Epochs, learning rate, patience, monitor.
         options: Further Trainer options from config.
-        directory: Checkpoints; ``last.ckpt`` there is resumed from.
+        directory: Checkpoints and ``metrics.csv``; ``last.ckpt`` there is resumed from.
+        validate: Judges the module after epochs; must return ``settings.monitor``.
+        seed: Seed of dropout and samplers.
         progress: Show a bar.
         resume: Continue an interrupted run.
         epochs: Train exactly so many, without validation.
@@ -96,9 +89,46 @@ def run(
 
     Raises:
         ConfigError: A Trainer option is wrong.
+        DataError: ``last.ckpt`` is unreadable, unsafe or belongs to another model.
+        KeyboardInterrupt: The run was interrupted; call again to resume after its last epoch.
     """
     check_trainer(options)
-    monitored = module.validate is not None and epochs is None
+    monitored = validate is not None and epochs is None
+    judge = validate if monitored else None
+    training = TrainingModule(module, loss, settings, judge, seed)
+    last, best = directory / "last.ckpt", directory / "best.ckpt"
+    done = 0
+    if resume and last.exists():
+        saved = read_checkpoint(last)
+        check_fits(last, saved, training)
+        done = int(saved["epoch"]) + 1
+    checkpoint, hooks = _hooks(batches, settings, directory, monitored)
+    if progress:
+        hooks.append(Bar())
+    with warnings.catch_warnings():
+        _quiet()
+        trainer = pl.Trainer(
+            **{
+                "enable_model_summary": False,
+                "gradient_clip_val": settings.gradient_clip,
+                "use_distributed_sampler": False,
+                **complete(options),
+            },
+            max_epochs=epochs or settings.epochs,
+            callbacks=[*hooks, *callbacks],
+            logger=csv_logger(directory, done),
+            enable_progress_bar=progress,
+            default_root_dir=directory,
+        )
+        data = batches if isinstance(batches, IterableDataset) else _Stream(batches)
+        loader = DataLoader(data, batch_size=None)
+        _fit(trainer, training, loader, str(last) if done else None)
+    return _keep_best(training, trainer, checkpoint, best, last, settings, monitored)
+
+
+def _hooks(
+    batches: Iterable[Any], settings: TrainingConfig, directory: Path, monitored: bool
+) -> tuple[ModelCheckpoint, list[Callback]]:
     mode = "min" if settings.monitor.startswith(("rmse", "mae", "loss")) else "max"
     checkpoint = ModelCheckpoint(
         dirpath=directory,
@@ -109,56 +139,62 @@ def run(
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
-    hooks: list[Callback] = [_Epochs(batches), checkpoint, *callbacks]
-    if monitored and settings.patience:
+    hooks: list[Callback] = [Epochs(batches), checkpoint]
+    if monitored:
         hooks.append(
-            EarlyStopping(
+            Patience(
                 settings.monitor,
                 patience=settings.patience,
                 mode=mode,
                 check_on_train_epoch_end=True,
             )
         )
-    if progress:
-        hooks.append(TQDMProgressBar(refresh_rate=50, leave=True))
-    last = directory / "last.ckpt"
+    return checkpoint, hooks
+
+
+def _quiet() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning.*")
-        warnings.filterwarnings("ignore", message=".*treespec.*")
-        warnings.filterwarnings("ignore", message=".*num_workers.*")
-        trainer = pl.Trainer(
-            **{
-                "accelerator": "auto",
-                "enable_model_summary": False,
-                "gradient_clip_val": settings.gradient_clip,
-                **options,
-            },
-            max_epochs=epochs or settings.epochs,
-            callbacks=hooks,
-            logger=False,
-            enable_progress_bar=progress,
-            default_root_dir=directory,
-        )
-        batches.rank, batches.world = trainer.global_rank, trainer.world_size
-        loader = DataLoader(batches, batch_size=None)
-        ckpt = str(last) if resume and last.exists() else None
-        trainer.fit(module, loader, ckpt_path=ckpt, weights_only=False if ckpt else None)
-    return _keep_best(module, checkpoint, trainer, monitored)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    warnings.filterwarnings("ignore", message=".*treespec.*")
+    warnings.filterwarnings("ignore", message=".*num_workers.*")
+
+
+def _fit(
+    trainer: pl.Trainer, training: TrainingModule, loader: DataLoader[Any], last: str | None
+) -> None:
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        trainer.fit(training, loader, ckpt_path=last, weights_only=True if last else None)
+    except SystemExit as exit_:
+        # Lightning ends the program when it is interrupted; a library must leave that to its user.
+        raise KeyboardInterrupt from exit_
+    finally:
+        if main:  # which it also made deaf to a second Ctrl+C
+            signal.signal(signal.SIGINT, before)
 
 
 def _keep_best(
-    module: TrainingModule, checkpoint: ModelCheckpoint, trainer: pl.Trainer, monitored: bool
+    training: TrainingModule,
+    trainer: pl.Trainer,
+    checkpoint: ModelCheckpoint,
+    best: Path,
+    last: Path,
+    settings: TrainingConfig,
+    monitored: bool,
 ) -> Fitted:
-    trained = trainer.current_epoch
-    kept, best = trained, None
-    path = Path(checkpoint.best_model_path) if monitored and checkpoint.best_model_path else None
-    if path is not None and path.exists():
-        saved = torch.load(path, map_location="cpu", weights_only=False)
-        module.load_state_dict(saved["state_dict"])
+    """Load the best weights; spawned processes leave what they measured in files alone."""
+    history, trained, kept = training.history, trainer.current_epoch, trainer.current_epoch
+    if last.exists():
+        end = read_checkpoint(last)
+        history, kept = end[OWN]["history"], int(end["epoch"]) + 1
+        trained = kept
+    if monitored and checkpoint.best_model_path and best.exists():
+        saved = read_checkpoint(best)
+        training.load_state_dict(saved["state_dict"])
         kept = int(saved["epoch"]) + 1
-        best = None if checkpoint.best_model_score is None else float(checkpoint.best_model_score)
-    module.to("cpu")
-    module.eval()
-    return Fitted(kept, trained, best, module.history)
+    value = next((row.get(settings.monitor) for row in history if row["epoch"] == kept), None)
+    training.to("cpu")
+    training.eval()
+    return Fitted(kept, trained, value if monitored else None, history)

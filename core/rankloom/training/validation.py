@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -10,8 +14,11 @@ from rankloom.errors import ConfigError
 from rankloom.pipeline.handle import ModelHandle
 from rankloom.pipeline.phases import PhaseQueries
 from rankloom.protocols import CandidateBatch
+from rankloom.training.ranks import all_sum, rank_and_world
 
 __all__ = ["Validator"]
+
+Block = TypeVar("Block")
 
 
 class Validator:
@@ -41,24 +48,25 @@ class Validator:
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
-        """Return ``{monitor: value}``."""
+        """Refresh the item table, then return ``{monitor: value}``, the same on all ranks."""
+        self.handle.table.refresh()
         value = self._rmse() if self.name == "rmse" else self._ranking()
         return {self.monitor: value}
 
     def _rmse(self) -> float:
-        total, count = 0.0, 0
-        for block in self.queries.ratings(4096):
+        sums = torch.zeros(2, dtype=torch.float64)
+        for block in self._share(self.queries.ratings(4096)):
             predicted = self.handle.score(block.queries, block.candidates).values[:, 0]
-            known = ~predicted.isnan()
-            total += float(((predicted - block.values)[known] ** 2).sum())
-            count += int(known.sum())
-        return float((total / max(count, 1)) ** 0.5)
+            error = (predicted.double() - block.values).square()
+            known = ~error.isnan()
+            sums += torch.stack([error[known].sum(), known.sum().double()])
+        return float(self._mean(sums) ** 0.5)
 
     def _ranking(self) -> float:
-        found: list[Tensor] = []
+        sums = torch.zeros(2, dtype=torch.float64)
         allowed = self.queries.phase.candidates
         items = torch.arange(len(allowed))
-        for queries, targets, _ in self.queries.blocks(self.block):
+        for queries, targets, _ in self._share(self.queries.blocks(self.block)):
             values = self.handle.score(queries, CandidateBatch(items)).values
             values = values.masked_fill(~allowed | values.isnan(), -torch.inf)
             values[queries.seen.row_ids(), queries.seen.values] = -torch.inf
@@ -66,8 +74,19 @@ class Validator:
             wanted[targets.row_ids(), targets.values] = True
             top = values.topk(min(self.k, values.shape[1]), dim=1)
             hits = wanted.gather(1, top.indices) & (top.values > -torch.inf)
-            found.append(self._value(hits.double(), targets.lengths.double()))
-        return float(torch.cat(found).mean())
+            found = self._value(hits.double(), targets.lengths.double())
+            sums += torch.stack([found.sum(), found.new_tensor(float(len(found)))])
+        return self._mean(sums)
+
+    def _share(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Blocks of this rank: every user is judged once, by one of them."""
+        rank, world = rank_and_world()
+        return islice(blocks, rank, None, world)
+
+    def _mean(self, sums: Tensor) -> float:
+        """Mean over the users of all ranks; ``sums`` are values and users of this one."""
+        total, count = all_sum(sums.to(self.handle.table.vectors.device)).tolist()
+        return float(total / max(count, 1.0))
 
     def _value(self, hits: Tensor, n_targets: Tensor) -> Tensor:
         if self.name == "recall":
