@@ -4,6 +4,9 @@ Registration hooks (``register_<kind>s``) say which components a plugin brings. 
 (``fit``, ``evaluate``, ``recommend``, ``update``) replace or wrap a step of a pipeline.
 Notifications tell what happened. Registration and stages run on every rank of a distributed run,
 notifications on rank zero alone; a wrapper must not make collective calls.
+
+What a stage is given is typed in ``rankloom.api``; those names stand here for type checkers alone,
+since this module imports nothing above it. ``update`` has no context of its own yet.
 """
 
 from __future__ import annotations
@@ -14,7 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from rankloom.api import EvaluateContext, FitContext, FitLog, RecommendContext
     from rankloom.components import ComponentSpec
+    from rankloom.evaluation.report import EvaluationReport
+    from rankloom.pipeline.engine import Outcome
+    from rankloom.protocols import Slates
 
 __all__ = ["HOOK_OF_KIND", "PROJECT", "STAGES", "hookimpl", "hookspec"]
 
@@ -214,7 +221,7 @@ def register_commands() -> Sequence[ComponentSpec]:  # type: ignore[empty-body]
 
 
 @hookspec(firstresult=True)
-def fit(context: Any) -> Any:
+def fit(context: FitContext) -> FitLog | None:
     """Fit a pipeline: prepare, closed forms, gradient training, calibration.
 
     Stops at the first result that is not None. Called once per ``rankloom fit`` or
@@ -222,15 +229,17 @@ def fit(context: Any) -> Any:
     ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
 
     Args:
-        context: Holds the pipeline, its dataset and split, and the run directory.
+        context: A :class:`rankloom.api.FitContext`: the pipeline, its dataset and split, and the
+            run directory.
 
     Returns:
-        The training report. A plugin that replaces the stage must leave the pipeline fitted.
+        The :class:`rankloom.api.FitLog`. A plugin that replaces the stage must leave the
+        pipeline's parts fitted.
     """
 
 
 @hookspec(firstresult=True)
-def evaluate(context: Any) -> Any:
+def evaluate(context: EvaluateContext) -> EvaluationReport | None:
     """Judge a fitted pipeline on the held-out part.
 
     Stops at the first result that is not None. Called once per ``rankloom evaluate`` or
@@ -238,15 +247,16 @@ def evaluate(context: Any) -> Any:
     to act around it; a wrapper must return the result it yields for.
 
     Args:
-        context: Holds the pipeline, the split and the metrics asked for.
+        context: A :class:`rankloom.api.EvaluateContext`: the pipeline, the split, the phase and
+            the metrics asked for.
 
     Returns:
-        The evaluation report.
+        The :class:`rankloom.evaluation.report.EvaluationReport`.
     """
 
 
 @hookspec(firstresult=True)
-def recommend(context: Any) -> Any:
+def recommend(context: RecommendContext) -> Outcome | Slates | None:
     """Answer a batch of queries with slates.
 
     Stops at the first result that is not None. Called once per batch of requests, from the CLI, the
@@ -254,11 +264,13 @@ def recommend(context: Any) -> Any:
     ``@hookimpl(wrapper=True)`` to act around it; a wrapper must return the result it yields for.
 
     Args:
-        context: Holds the pipeline, the query batch, ``k`` and the generator.
+        context: A :class:`rankloom.api.RecommendContext`: the pipeline, the requests and the
+            query batch they became, ``k`` and the generator.
 
     Returns:
-        The slates. A wrapper that changes them makes logged propensities untrue; write a policy or
-        a guard instead.
+        Core's :class:`rankloom.pipeline.engine.Outcome` (slates with their trace), or
+        :class:`rankloom.protocols.Slates` alone. A wrapper that changes them makes logged
+        propensities untrue; write a policy or a guard instead.
     """
 
 
@@ -284,7 +296,7 @@ def update(context: Any) -> Any:
 
 
 @hookspec
-def after_fit_completed(context: Any, result: Any) -> None:
+def after_fit_completed(context: FitContext, result: FitLog) -> None:
     """Called after ``fit`` has succeeded, before the bundle is written.
 
     Called once per fit on rank zero; not when a bundle is loaded, nor after a failed fit. An
@@ -297,7 +309,7 @@ def after_fit_completed(context: Any, result: Any) -> None:
 
 
 @hookspec
-def on_fit_error(context: Any, error: BaseException) -> None:
+def on_fit_error(context: FitContext, error: BaseException) -> None:
     """Called when ``fit`` raised, before the error is raised again.
 
     Called once on rank zero; not for errors in the config or the data, which come before ``fit``.

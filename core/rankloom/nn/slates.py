@@ -120,8 +120,8 @@ def pack_slates(scored: ScoredCandidates, columns: Tensor, log_probs: Tensor) ->
 def stable_topk(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Largest ``k`` of each row of ``[q, n]``, best first, ties by lower column.
 
-    ``torch.topk`` leaves the order of ties open; a full stable sort is spent only on rows whose
-    ties cross the k-th place.
+    ``torch.topk`` leaves the order of ties open; rows whose ties cross the k-th place are gone
+    through once more, without sorting them whole.
 
     Returns:
         Values and columns, both ``[q, min(k, n)]``.
@@ -136,8 +136,12 @@ def stable_topk(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     cut = top[:, -1:]
     crossing = ((values >= cut).sum(1) > k) & (cut[:, 0] > -torch.inf)
     if bool(crossing.any()):
-        resolved = values[crossing].sort(dim=1, descending=True, stable=True).indices[:, :k]
-        columns[crossing] = resolved
+        rows, least = values[crossing], cut[crossing]
+        tied, above = rows == least, rows > least
+        room = k - above.sum(1, keepdim=True)
+        kept = (above | (tied & (tied.cumsum(1) <= room))).nonzero()[:, 1].reshape(-1, k)
+        order = rows.gather(1, kept).sort(dim=1, descending=True, stable=True).indices
+        columns[crossing] = kept.gather(1, order)
     return top, columns
 
 

@@ -46,9 +46,11 @@ class ModelHandle:
                 return encoded, present
         vectors = self.table.vectors
         was_training = self.model.training
-        self.model.eval()
+        if was_training:
+            self.model.eval()
         encoded, present = self.model.encode_queries(queries.to(vectors.device), vectors)
-        self.model.train(was_training)
+        if was_training:
+            self.model.train()
         encoded, present = encoded.to(queries.device), present.to(queries.device)
         self._last = (weakref.ref(queries), self.table.version, encoded, present)
         return encoded, present
@@ -60,7 +62,7 @@ class ModelHandle:
         encoded, known = self.encode(queries)
         ready = queries.with_encoded(encoded).to(device)
         offered = candidates.to(device)
-        vectors, present = self.table.encoded(offered)
+        vectors, present = self.table.encodings(offered)
         offered = offered.with_encoded(vectors)
         fields = self.model.fields_of(self.task)
         if fields is not None:

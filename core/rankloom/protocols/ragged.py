@@ -59,6 +59,8 @@ class RaggedIndices:
     @staticmethod
     def cat_rows(parts: Sequence[RaggedIndices]) -> RaggedIndices:
         """Join row by row: row ``i`` of the result holds row ``i`` of every part."""
+        if len(parts) == 1:
+            return parts[0]
         rows = torch.cat([part.row_ids() for part in parts])
         values = torch.cat([part.values for part in parts])
         order = torch.sort(rows, stable=True).indices
