@@ -97,7 +97,7 @@ class ItemTable:
             return parameter.device
         return torch.device("cpu")
 
-    def encoded(self, candidates: CandidateBatch) -> tuple[Encoded, Tensor]:
+    def encodings(self, candidates: CandidateBatch) -> tuple[Encoded, Tensor]:
         """Return the encodings of candidates and which of them the table knows.
 
         Args:

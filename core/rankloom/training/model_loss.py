@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,6 +53,14 @@ class ModelLoss:
         self.whole = catalog or len(self.universe) <= SMALL_UNIVERSE
         self._features: Mapping[str, Features] = {}
         self._device: torch.device | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the generator out: every epoch seeds it anew, and its state cannot be shared."""
+        return {**self.__dict__, "generator": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take everything back in another process."""
+        self.__dict__.update(state, generator=torch.Generator())
 
     def seed(self, seed: int) -> None:
         """Seed the samplers."""
@@ -161,7 +170,7 @@ class _Items:
         self.encoded = self._encode(seen.unique())
 
     def of(self, items: Tensor) -> Encoded:
-        """Return the encodings of ``items`` of any shape; outside the universe they mean nothing."""
+        """Return encodings of ``items``, of any shape; outside the universe they mean nothing."""
         if self.loss.whole and items is self.loss.universe:
             return self.encoded
         if not self.loss.whole:
