@@ -29,6 +29,16 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _add_plugins(files: list[Path] | None) -> list[Path] | None:
+    """Load plugin files before commands are looked up, since they may bring some."""
+    if files:
+        from rankloom.host import add_plugin_file
+
+        for path in files:
+            add_plugin_file(path)
+    return files
+
+
 @app.callback()
 def root(
     plugin: Annotated[
@@ -36,6 +46,8 @@ def root(
         typer.Option(
             "--plugin",
             metavar="FILE.py",
+            callback=_add_plugins,
+            is_eager=True,
             help="Load a plugin from a file; repeat for more.",
             show_default=False,
         ),
@@ -46,11 +58,6 @@ def root(
     ] = False,
 ) -> None:
     """Recommenders composed from plugins: one YAML file to real recommendations."""
-    if plugin:
-        from rankloom.host import add_plugin_file
-
-        for path in plugin:
-            add_plugin_file(path)
 
 
 app.command()(demo.demo)

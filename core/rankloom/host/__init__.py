@@ -10,7 +10,7 @@ plugin names separated by commas; ``RANKLOOM_TRACE=1`` logs every hook call to s
 
 from __future__ import annotations
 
-from rankloom.host.default import add_plugin_file, get_host, register, reset_host
+from rankloom.host.default import add_plugin_file, get_command_host, get_host, register, reset_host
 from rankloom.host.facade import Host
 from rankloom.host.find import Found
 from rankloom.host.records import ComponentInfo, PluginInfo, PluginProblem
@@ -22,6 +22,7 @@ __all__ = [
     "PluginInfo",
     "PluginProblem",
     "add_plugin_file",
+    "get_command_host",
     "get_host",
     "register",
     "reset_host",

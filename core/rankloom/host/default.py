@@ -7,9 +7,9 @@ from types import ModuleType
 
 from rankloom.errors import PluginError
 from rankloom.host.facade import Host
-from rankloom.host.find import find_extra
+from rankloom.host.find import find_extra, find_installed
 
-__all__ = ["add_plugin_file", "get_host", "register", "reset_host"]
+__all__ = ["add_plugin_file", "get_command_host", "get_host", "register", "reset_host"]
 
 _host: Host | None = None
 
@@ -24,6 +24,16 @@ def get_host() -> Host:
     if _host is None:
         _host = Host.load()
     return _host
+
+
+def get_command_host() -> Host:
+    """Return a host that knows every plugin command, without loading the built-in plugins.
+
+    None of those brings a command, and ``rankloom --help`` has to be quick.
+    """
+    if _host is not None:
+        return _host
+    return Host.load(installed=[one for one in find_installed() if not one.built_in])
 
 
 def reset_host() -> None:

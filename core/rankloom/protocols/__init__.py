@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rankloom.protocols.batches import CandidateBatch, QueryBatch
 from rankloom.protocols.build import Build
+from rankloom.protocols.command import Command
 from rankloom.protocols.decisions import Decisions, Transition
 from rankloom.protocols.encoder import Encoder, HistoryEncoder
 from rankloom.protocols.features import Encoded, Features
@@ -35,6 +36,7 @@ __all__ = [
     "Build",
     "CandidateBatch",
     "CandidateRegime",
+    "Command",
     "Context",
     "Decisions",
     "Encoded",

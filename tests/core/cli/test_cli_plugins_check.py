@@ -1,0 +1,101 @@
+"""``rankloom plugins check``: built-in, third-party and broken plugins."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from rankloom import register
+from rankloom.cli import app
+from rankloom.host import reset_host
+
+runner = CliRunner()
+
+BROKEN = '''
+from typing import Literal
+from rankloom import ComponentConfig, component, hookimpl
+
+class BrokenConfig(ComponentConfig):
+    """Wrong in several ways."""
+    type: Literal["broken"] = "broken"
+    power: float = 1.0
+
+class Broken:
+    def __init__(self, config, build):
+        self.calls = 0
+
+    def score(self, queries, candidates):
+        import torch
+        from rankloom.protocols import Scores
+        self.calls += 1
+        return Scores(torch.full((len(queries), candidates.width), float(self.calls)))
+
+@hookimpl
+def register_scorers():
+    return [component(BrokenConfig, "plugin_that_breaks:Broken")]
+'''
+
+
+@pytest.fixture(autouse=True)
+def _fresh_host() -> Iterator[None]:
+    yield
+    reset_host()
+
+
+def check(*arguments: object, code: int) -> Any:
+    done = runner.invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == code, (done.output, done.exception)
+    return done
+
+
+def test_a_builtin_passes() -> None:
+    found = json.loads(check("plugins", "check", "guards", "--json", code=0).stdout)
+    assert (found["plugin"], found["passed"]) == ("guards", True)
+    assert {one["outcome"] for one in found["checks"]} == {"passed"}
+    assert "guard:seen" in check("plugins", "check", "guards", code=0).stdout
+
+
+def test_the_example_package_passes(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(repo_root / "examples" / "third_party_plugin"))
+    import rankloom_acme.plugin  # type: ignore[import-not-found]
+
+    register(rankloom_acme.plugin)
+    table = check("plugins", "check", "rankloom_acme", code=0).stdout
+    assert "encoder:acme.trigrams" in table
+    assert "scorer:acme.cosine" in table
+    assert "FAILED" not in table
+
+
+def test_what_is_wrong_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "plugin_that_breaks.py"
+    path.write_text(BROKEN)
+    try:
+        done = check("--plugin", path, "plugins", "check", "plugin_that_breaks", code=1)
+        again = ["--plugin", path, "plugins", "check", "plugin_that_breaks", "--json"]
+        found = json.loads(check(*again, code=1).stdout)
+    finally:
+        sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+        sys.modules.pop("plugin_that_breaks", None)
+    assert "FAILED" in done.stdout
+    assert "settings without a docstring under them: power" in done.stdout
+    failed = {one["check"] for one in found["checks"] if one["outcome"] == "failed"}
+    assert {"check_config_described", "check_deterministic"} <= failed
+    assert not found["passed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["guard"], "Did you mean 'guards'?"),
+        (["guards", "--example", "seen"], "KIND:NAME=YAML"),
+        (["guards", "--example", "guard:sen={}"], "Did you mean 'guard:seen'?"),
+    ],
+)
+def test_what_cannot_be_checked(arguments: list[str], reason: str) -> None:
+    assert reason in check("plugins", "check", *arguments, code=2).stderr
