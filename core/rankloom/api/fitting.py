@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -179,7 +179,11 @@ class Fitter:
         self.log.encoded[name] = table.load(self.dataset.items, self.cache, self.tell)
         self.parts.query_fields.load(self.dataset.users, self.cache)
         if model.tasks:
-            self.log.fitted[name] = self._train(name, config, train, validation, epochs)
+            fitted = self._train(name, config, train, validation, epochs)
+            chosen = self.log.fitted.get(name)
+            if epochs is not None and chosen is not None:  # what the epochs were chosen by
+                fitted = replace(fitted, best=chosen.best, history=chosen.history)
+            self.log.fitted[name] = fitted
         table.refresh()
 
     def _train(

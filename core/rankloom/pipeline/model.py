@@ -128,9 +128,9 @@ class Model(nn.Module):
         out = {}
         for name in self.queries.names:
             if name in self.history:
-                features = self.with_vectors(
-                    self.collate_history(name, queries.history), queries.history, table, positions
-                )
+                features = self.collate_history(name, queries.history)
+                if getattr(self.queries.encoders[name], "reads_vectors", True):
+                    features = self.with_vectors(features, queries.history, table, positions)
             else:
                 features = queries.features(f"{self.name}.{name}")
             encoded, present = self.queries.run(name, features)

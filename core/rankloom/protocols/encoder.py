@@ -45,7 +45,7 @@ class HistoryEncoder(Protocol):
     """Encodes a query's history over whatever vectors the item tower yields.
 
     ``collate`` crops; core then adds ``vectors [q, t, d]`` of the collated ``items`` (zero where an
-    item has no vector) before ``forward``.
+    item has no vector) before ``forward``, unless the encoder says ``reads_vectors = False``.
     """
 
     dim: int

@@ -38,6 +38,9 @@ class Validator:
         self.queries = queries
         self.monitor = settings.monitor
         self.block = block
+        values = queries.dataset.interactions.values
+        given = values[~values.isnan()]
+        self.value_range = (float(given.min()), float(given.max())) if len(given) else (None, None)
         self.name, _, depth = settings.monitor.partition("@")
         self.k = int(depth) if depth.isdigit() else 10
         if self.name not in ("ndcg", "recall", "rmse"):
@@ -57,6 +60,7 @@ class Validator:
         sums = torch.zeros(2, dtype=torch.float64)
         for block in self._share(self.queries.ratings(4096)):
             predicted = self.handle.score(block.queries, block.candidates).values[:, 0]
+            predicted = predicted.clamp(*self.value_range)  # as `evaluate` does
             error = (predicted.double() - block.values).square()
             known = ~error.isnan()
             sums += torch.stack([error[known].sum(), known.sum().double()])

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rankloom import ComponentSpec, EncoderConfig, component, hookimpl
 
-__all__ = ["HistoryMeanConfig", "SASRecConfig", "register_encoders"]
+__all__ = ["HistoryBagConfig", "HistoryMeanConfig", "SASRecConfig", "register_encoders"]
 
 
 class SASRecConfig(EncoderConfig):
@@ -44,6 +44,21 @@ class HistoryMeanConfig(EncoderConfig):
     """Learn a linear map of the mean."""
 
 
+class HistoryBagConfig(EncoderConfig):
+    """Sum of the history's items by vectors of their own (SVD++); needs no item vectors."""
+
+    type: Literal["history_bag"] = "history_bag"
+    dim: int = Field(default=64, ge=1)
+    """Width of the vectors."""
+    max_length: int = Field(default=500, ge=1)
+    """Most recent events that are read."""
+    weight_by_value: bool = False
+    """Weigh each event by its value less the mean value of that history."""
+    power: float = Field(default=0.5, ge=0, le=1)
+    """The sum is divided by the number of events to this power: 1 is the mean; below it, long
+    histories say more than short ones."""
+
+
 @hookimpl
 def register_encoders() -> list[ComponentSpec]:
     """Register the history encoders."""
@@ -59,5 +74,10 @@ def register_encoders() -> list[ComponentSpec]:
             "rankloom_plugins.sequence.history_mean:HistoryMeanEncoder",
             side="history",
             causal=True,
+        ),
+        component(
+            HistoryBagConfig,
+            "rankloom_plugins.sequence.history_bag:HistoryBagEncoder",
+            side="history",
         ),
     ]
