@@ -10,13 +10,13 @@ import polars as pl
 import torch
 
 from rankloom.api.progress import Tell
-from rankloom.api.query import Query, QueryResolver
+from rankloom.api.query import Query, QueryResolver, check_k
 from rankloom.api.slate import Slate
 from rankloom.api.stages import RecommendContext, run_stage
 from rankloom.config import PipelineConfig
 from rankloom.data.dataset import Dataset
 from rankloom.data.histories import HistoryStore
-from rankloom.errors import ConfigError, QueryError
+from rankloom.errors import ConfigError
 from rankloom.pipeline.builder import Parts
 from rankloom.pipeline.engine import Engine, Outcome
 from rankloom.protocols import Slates
@@ -72,8 +72,7 @@ class Answers:
         Raises:
             QueryError: An id or a field is unknown, or k is below 1.
         """
-        if k < 1:
-            raise QueryError(f"k must be at least 1, got {k}.")
+        check_k(k)
         context = RecommendContext(
             pipeline,
             requests,

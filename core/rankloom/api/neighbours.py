@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rankloom.api.query import check_k, unknown_id
 from rankloom.api.slate import Slate
 from rankloom.data.tables import Table
 from rankloom.errors import QueryError, did_you_mean
@@ -21,11 +22,7 @@ def similar_items(items: Table, parts: Parts, item: object, k: int, model: str |
     """
     index = items.ids.index(item)
     if index < 0:
-        close = did_you_mean(str(item), items.ids.ids[:20000])
-        raise QueryError(
-            f"Unknown item {item!r}.{close} The catalog has {len(items)} items; ids look like "
-            f"{', '.join(repr(key) for key in items.ids.ids[:3])}."
-        )
+        raise QueryError(unknown_id(items, item))
     if not parts.tables:
         raise QueryError(
             "This pipeline has no model, so its items have no vectors to compare. Add a `model:` "
@@ -64,8 +61,7 @@ def similar_to_text(items: Table, parts: Parts, field: str | None, text: str, k:
 def _nearest(
     items: Table, vectors: Tensor, present: Tensor, wanted: Tensor, k: int, skip: int
 ) -> Slate:
-    if k < 1:
-        raise QueryError(f"k must be at least 1, got {k}.")
+    check_k(k)
     normal = torch.nn.functional.normalize(vectors, dim=1)
     cosine = normal @ torch.nn.functional.normalize(wanted, dim=0)
     cosine = cosine.masked_fill(~present, -torch.inf)

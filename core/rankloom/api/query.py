@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from rankloom.errors import QueryError, did_you_mean
 from rankloom.pipeline.builder import Parts
 from rankloom.protocols import History, QueryBatch, RaggedIndices
 
-__all__ = ["Query", "QueryResolver"]
+__all__ = ["Query", "QueryResolver", "check_k", "unknown_id"]
 
 
 @dataclass(frozen=True)
@@ -166,20 +167,40 @@ class QueryResolver:
             return -1
         index = self.users.ids.index(query.user)
         if index < 0 and query.history is None and not query.append_history and not query.text:
-            close = did_you_mean(str(query.user), self.users.ids.ids[:20000])
             raise QueryError(
-                f"Unknown user {query.user!r}.{close} For a new user give a history, free text "
-                f"or user fields instead: recommend(history=[...])."
+                f"{unknown_id(self.users, query.user)} For a new user give a history or free text "
+                f"instead: recommend(history=[...])."
             )
         return index
 
     def _items(self, ids: Sequence[object]) -> Tensor:
+        if isinstance(ids, str):
+            raise QueryError(f"Item ids come as a list, got the text {ids!r}: write [{ids!r}].")
         index = torch.from_numpy(self.items.ids.indices(ids)).long()
         if bool((index < 0).any()):
             bad = ids[int((index < 0).nonzero()[0, 0])]
-            close = did_you_mean(str(bad), self.items.ids.ids[:20000])
-            raise QueryError(f"Unknown item {bad!r} in the request.{close}")
+            raise QueryError(unknown_id(self.items, bad))
         return index
+
+
+def check_k(k: object) -> None:
+    """Check a number of slots.
+
+    Raises:
+        QueryError: It is no whole number from 1 on.
+    """
+    if isinstance(k, bool) or not isinstance(k, SupportsIndex) or operator.index(k) < 1:
+        raise QueryError(f"k must be a whole number and at least 1, got {k!r}.")
+
+
+def unknown_id(table: Table, key: object) -> str:
+    """Return the message about an id that a table does not have."""
+    known = table.ids.ids
+    close = did_you_mean(str(key), known[:20000])
+    return (
+        f"Unknown {table.side} {key!r}.{close} There are {len(known)} {table.side}s; their ids are "
+        f"those of the data, such as {', '.join(repr(one) for one in known[:3]) or 'none'}."
+    )
 
 
 def _pick(values: Tensor, at: Tensor, missing: float) -> Tensor:

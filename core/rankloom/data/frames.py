@@ -11,13 +11,10 @@ import polars as pl
 from rankloom.data.checks import ROW, Origin, RowChecks, parse_ids, parse_numbers, parse_times
 from rankloom.data.fields import FieldSpec, FieldType
 from rankloom.data.ids import IdMap
-from rankloom.data.tables import Table
+from rankloom.data.tables import SEPARATOR, Table
 from rankloom.errors import DataError
 
 __all__ = ["FieldSource", "as_frame", "build_table", "infer_fields", "table_of_ids"]
-
-#: What separates the values of a ``multiple`` field in one cell.
-SEPARATOR = "|"
 
 _ENDINGS: dict[FieldType, tuple[str, ...]] = {
     "image": (".jpg", ".jpeg", ".png", ".webp", ".gif"),

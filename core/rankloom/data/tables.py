@@ -12,7 +12,10 @@ from rankloom.data.fields import FieldSpec
 from rankloom.data.ids import IdMap
 from rankloom.errors import DataError, did_you_mean
 
-__all__ = ["Table"]
+__all__ = ["SEPARATOR", "Table"]
+
+#: What separates the values of a ``multiple`` field in one cell.
+SEPARATOR = "|"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,10 @@ class Table:
         Args:
             ids: External ids.
             values: One row an id; absent columns become missing values, unknown ones are an error.
+                Several values in one text are separated by ``|``.
+
+        Raises:
+            DataError: A column is no field or of another type, or an id is there already.
         """
         for name in values.columns:
             self.field(name)
@@ -78,7 +85,7 @@ class Table:
         fresh = pl.DataFrame(
             {
                 name: (
-                    values[name].cast(dtype)
+                    _as_type(values[name], dtype, self.side)
                     if name in values.columns
                     else pl.Series(name, [None] * len(ids), dtype=dtype)
                 )
@@ -88,3 +95,31 @@ class Table:
         merged = IdMap(self.ids.ids)
         merged.extend(ids)
         return Table(self.side, merged, pl.concat([self.frame, fresh]), self.fields)
+
+
+def _as_type(values: pl.Series, dtype: pl.DataType, side: str) -> pl.Series:
+    """Return new values of a field as the table keeps them.
+
+    Raises:
+        DataError: One of them is no value of that type.
+    """
+    if isinstance(dtype, pl.List) and values.dtype == pl.String:
+        values = values.str.split(SEPARATOR)
+    try:
+        return values.cast(dtype)
+    except pl.exceptions.PolarsError as error:
+        wrong = _first_wrong(values, dtype)
+        raise DataError(
+            f"The {side} field {values.name!r} holds {dtype}, but the new {side}s have {wrong}. "
+            f"Give values of the type that the field had at fit time, or None where they are "
+            f"missing."
+        ) from error
+
+
+def _first_wrong(values: pl.Series, dtype: pl.DataType) -> str:
+    try:
+        lost = values.cast(dtype, strict=False).is_null() & values.is_not_null()
+        row = int(lost.arg_max() or 0)
+    except pl.exceptions.PolarsError:
+        return f"{values.dtype}"
+    return f"{values[row]!r} (row {row})"
