@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rankloom import ComponentConfig, ComponentSpec, component, hookimpl
 
-__all__ = ["ConcatConfig", "GatedConfig", "register_fusions"]
+__all__ = ["ConcatConfig", "GatedConfig", "SumConfig", "register_fusions"]
 
 
 class ConcatConfig(ComponentConfig):
@@ -35,10 +35,19 @@ class GatedConfig(ComponentConfig):
     """Layer-normalise every encoding first, so that none wins by its scale."""
 
 
+class SumConfig(ComponentConfig):
+    """Add the encodings up, as a factorisation machine does; they must be equally wide."""
+
+    type: Literal["sum"] = "sum"
+    modality_dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Chance that an encoding is hidden in a training step; never all of a row's."""
+
+
 @hookimpl
 def register_fusions() -> list[ComponentSpec]:
     """Register the fusions."""
     return [
         component(ConcatConfig, "rankloom_plugins.fusion.concat:ConcatFusion"),
         component(GatedConfig, "rankloom_plugins.fusion.gated:GatedFusion"),
+        component(SumConfig, "rankloom_plugins.fusion.sum:SumFusion"),
     ]

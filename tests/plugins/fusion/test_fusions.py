@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from rankloom.errors import ConfigError
 from rankloom.protocols import Build, Encoded, Fusion
 from rankloom_plugins.fusion.concat import ConcatFusion
 from rankloom_plugins.fusion.gated import GatedFusion
 from rankloom_plugins.fusion.masking import drop_modalities
-from rankloom_plugins.fusion.plugin import ConcatConfig, GatedConfig
+from rankloom_plugins.fusion.plugin import ConcatConfig, GatedConfig, SumConfig
+from rankloom_plugins.fusion.sum import SumFusion
 
 DIMS = {"title": 5, "items": 3, "number": 1}
 KINDS = ["concat", "gated"]
@@ -176,3 +178,26 @@ def test_dropout_acts_in_training_alone(kind: str) -> None:
     calm = fusion.eval()(encoded, present).vectors
     assert torch.equal(calm, fusion(encoded, present).vectors)
     assert not torch.allclose(calm, fusion.train()(encoded, present).vectors)
+
+
+def test_sum_adds_what_is_there() -> None:
+    fusion = SumFusion(SumConfig(), Build(dims={"a": 3, "b": 3})).eval()
+    a, b = torch.randn(4, 3), torch.randn(4, 3)
+    there = torch.tensor([True, True, False, False])
+    also = torch.tensor([True, False, True, False])
+    fused = fusion({"a": Encoded(a), "b": Encoded(b)}, {"a": there, "b": also}).vectors
+    expected = torch.stack([a[0] + b[0], a[1], b[2], torch.zeros(3)])
+    torch.testing.assert_close(fused, expected)
+
+
+def test_sum_of_unequal_widths_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="a: 3, b: 4"):
+        SumFusion(SumConfig(), Build(dims={"a": 3, "b": 4}))
+
+
+def test_a_masked_infinity_does_not_reach_a_sum() -> None:
+    fusion = SumFusion(SumConfig(), Build(dims={"a": 2, "b": 2})).eval()
+    broken = torch.full((1, 2), torch.inf)
+    shown = {"a": torch.tensor([False]), "b": torch.tensor([True])}
+    fused = fusion({"a": Encoded(broken), "b": Encoded(torch.ones(1, 2))}, shown).vectors
+    torch.testing.assert_close(fused, torch.ones(1, 2))
