@@ -17,9 +17,10 @@ from rankloom.evaluation.report import EvaluationReport
 from rankloom.pipeline.builder import Parts
 from rankloom.pipeline.engine import Engine
 from rankloom.pipeline.phases import PhaseQueries
-from rankloom.protocols import Metric
+from rankloom.protocols import Build, Metric
+from rankloom.registry import Registry
 
-__all__ = ["Judge"]
+__all__ = ["Judge", "judge_of"]
 
 BASELINES = ("popularity", "ease", "markov")
 
@@ -35,6 +36,10 @@ class Judge:
         split: Its parts.
         metrics: Built metrics, in config order.
         seconds: Fit seconds by component key.
+
+    Attributes:
+        metrics: As given.
+        seconds: As given.
     """
 
     def __init__(
@@ -45,7 +50,7 @@ class Judge:
         dataset: Dataset,
         split: SplitResult,
         metrics: list[Metric],
-        seconds: Mapping[str, float],
+        seconds: Mapping[str, float] | None = None,
     ) -> None:
         self.config = config
         self.parts = parts
@@ -53,7 +58,7 @@ class Judge:
         self.dataset = dataset
         self.split = split
         self.metrics = metrics
-        self.seconds = seconds
+        self.seconds = seconds or {}
         self.headline = f"{metrics[0].name}@{max(config.evaluation.k)}"
 
     def phase(self, name: str) -> Phase:
@@ -191,6 +196,19 @@ class Judge:
         if self.engine.retriever is None:
             return {}
         return dict.fromkeys(rows, f"retriever k = {self.engine.retriever_k}")
+
+
+def judge_of(
+    config: PipelineConfig,
+    registry: Registry,
+    parts: Parts,
+    engine: Engine,
+    dataset: Dataset,
+    split: SplitResult,
+) -> Judge:
+    """Return the judge with the metrics that the config asks for."""
+    metrics = [registry.build("metric", metric, Build()) for metric in config.evaluation.metrics]
+    return Judge(config, parts, engine, dataset, split, metrics)
 
 
 def _plain(scorer: Any) -> Any:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankloom.api import answering, bundle, growing, neighbours, restoring, running, showing
-from rankloom.api.evaluating import Judge
-from rankloom.api.fitting import FitLog, Fitter
+from rankloom.api import answering, bundle, fit_run, growing, neighbours, restoring, showing
+from rankloom.api.evaluating import judge_of
+from rankloom.api.fitting import FitLog
 from rankloom.api.loading import load_dataset, make_split
-from rankloom.api.progress import Tell, bars, visible
+from rankloom.api.progress import Tell, bars
 from rankloom.api.query import Query
 from rankloom.api.slate import Slate
-from rankloom.api.stages import EvaluateContext, FitContext, is_rank_zero, run_fit, run_stage
+from rankloom.api.stages import EvaluateContext, FitContext, is_rank_zero, run_stage
 from rankloom.config import PipelineConfig, expand, load_config
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.dataset import Dataset, SplitResult
@@ -22,7 +22,6 @@ from rankloom.errors import NotFittedError, QueryError
 from rankloom.evaluation.report import EvaluationReport
 from rankloom.host import Host, get_host
 from rankloom.pipeline.builder import Builder, Parts
-from rankloom.protocols import Build
 from rankloom.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -120,39 +119,22 @@ class Pipeline:
         """
         started = time.perf_counter()
         directory = None if run_dir is None else Path(run_dir)
-        text = expand(self.config)
         weights = None if initial is None else restoring.read_weights(Path(initial))
+        options = fit_run.Options(progress, tell, dry_run, resume, weights)
         frames = {"interactions": interactions, "items": items, "users": users}
         share = 0.01 if dry_run else 1.0
         dataset = load_dataset(self.config, self.registry, self.base_dir, frames, share)
         split = make_split(self.config, self.registry, dataset)
         self.dataset, self.split, self._answers = dataset, split, None
         parts = self._build(dataset)
-        scratch = self.cache_dir.parent
-        checkpoints = running.checkpoint_dir(directory, scratch, text, dataset)
         context = FitContext(self, dataset, split, directory, dry_run)
-
-        with bars(progress, tell) as told:
-            fitter = Fitter(
-                self.config,
-                parts,
-                dataset,
-                split,
-                EmbeddingCache(self.cache_dir),
-                checkpoints,
-                progress=progress and tell is None and visible(),
-                tell=told,
-                resume=resume and directory is not None,
-                dry_run=dry_run,
-                initial=weights,
-            )
-            self.log = run_fit(self._host, context, lambda _: fitter.fit())
+        self.log = fit_run.fit(context, self._host, parts, options)
         self._answers = answering.Answers(self.config, dataset, parts)
         if is_rank_zero():
             self._host.notify("after_fit_completed", context=context, result=self.log)
             if directory is not None:
                 seconds = time.perf_counter() - started
-                running.write_run(directory, text, seconds, self.log.to_dict())
+                fit_run.write_run(directory, self.config, seconds, self.log)
                 self.save(directory / "bundle")
         return self
 
@@ -203,14 +185,9 @@ class Pipeline:
             raise QueryError(f"phase is 'test' or 'validation', got {phase!r}.")
         if self.split is None:
             self.split = make_split(self.config, self.registry, dataset)
-        metrics = [
-            self.registry.build("metric", metric, Build())
-            for metric in self.config.evaluation.metrics
-        ]
-        context = EvaluateContext(self, self.split, phase, metrics)
-        judge = Judge(
-            self.config, parts, answers.engine, dataset, self.split, metrics, self.log.seconds
-        )
+        judge = judge_of(self.config, self.registry, parts, answers.engine, dataset, self.split)
+        judge.seconds = self.log.seconds
+        context = EvaluateContext(self, self.split, phase, judge.metrics)
         with bars(progress, tell) as told:
             report: EvaluationReport = run_stage(
                 self._host,

@@ -1,0 +1,102 @@
+"""One run of a fit: the stage with its options, and the run directory it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from rankloom.api.fitting import FitLog, Fitter
+from rankloom.api.progress import Tell, bars, visible
+from rankloom.api.stages import FitContext, run_fit
+from rankloom.config import PipelineConfig, expand
+from rankloom.data.cache import EmbeddingCache
+from rankloom.host import Host
+from rankloom.pipeline.builder import Parts
+
+__all__ = ["Options", "fit", "write_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to fit; none of it changes what is fitted but ``dry_run`` and ``weights``.
+
+    Attributes:
+        progress: Show bars where somebody looks.
+        tell: Told (what, steps done, of) instead of bars.
+        dry_run: One epoch.
+        resume: Continue interrupted training of the same run directory.
+        weights: To start from, by model.
+    """
+
+    progress: bool = True
+    tell: Tell | None = None
+    dry_run: bool = False
+    resume: bool = True
+    weights: Mapping[str, Mapping[str, Tensor]] | None = None
+
+
+def fit(context: FitContext, host: Host, parts: Parts, options: Options) -> FitLog:
+    """Run the ``fit`` stage.
+
+    Args:
+        context: What plugins are given.
+        host: The plugins.
+        parts: Built, unfitted components.
+        options: See :class:`Options`.
+    """
+    pipeline = context.pipeline
+    with bars(options.progress, options.tell) as told:
+        fitter = Fitter(
+            pipeline.config,
+            parts,
+            context.dataset,
+            context.split,
+            EmbeddingCache(pipeline.cache_dir),
+            _checkpoints(context),
+            progress=options.progress and options.tell is None and visible(),
+            tell=told,
+            resume=options.resume and context.run_directory is not None,
+            dry_run=options.dry_run,
+            initial=options.weights,
+        )
+        return run_fit(host, context, lambda _: fitter.fit())
+
+
+def _checkpoints(context: FitContext) -> Path:
+    """Return the folder of checkpoints for exactly this config and data."""
+    events = context.dataset.interactions
+    text = expand(context.pipeline.config)
+    key = f"{text}|{len(events)}|{int(events.items.sum())}|{int(events.users.sum())}"
+    name = hashlib.sha256(key.encode()).hexdigest()[:12]
+    root = context.run_directory or context.pipeline.cache_dir.parent
+    return root / "checkpoints" / name
+
+
+def write_run(directory: Path, config: PipelineConfig, seconds: float, log: FitLog) -> None:
+    """Write config.yaml and metrics.json, and add a line to log.jsonl.
+
+    Args:
+        directory: The run.
+        config: The pipeline.
+        seconds: The whole fit.
+        log: What the fit did.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    _replace(directory / "config.yaml", expand(config))
+    entry = {"event": "fit", "time": time.time(), "seconds": seconds, **log.to_dict()}
+    with (directory / "log.jsonl").open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(entry) + "\n")
+    _replace(directory / "metrics.json", json.dumps(entry, indent=1))
+
+
+def _replace(path: Path, text: str) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)
