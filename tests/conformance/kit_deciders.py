@@ -215,7 +215,7 @@ class _Tamed(GuardBase):
         penalty = self.guard.penalty(scored, prefix)
         if penalty is None:
             return None
-        return penalty.clamp(max=self.largest).where(penalty >= self.floor, 0.0)
+        return penalty.clamp(max=self.largest).where(penalty.abs() >= self.floor, 0.0)
 
 
 class Forgives(Softmax):

@@ -158,16 +158,7 @@ class Running(nn.Module):
         self.map = nn.Linear(self.dim, self.dim, bias=False)
 
     def collate(self, values: History) -> Features:
-        at, mask = values.padded(4)
-        tensors = {
-            "items": self.flat(values.items.values, at).masked_fill(~mask, -1),
-            "values": self.flat(values.values, at),
-            "times": self.flat(values.times, at),
-        }
-        return Features({**tensors, "at": at, "mask": mask}, mask.any(1))
-
-    def flat(self, values: Tensor, at: Tensor) -> Tensor:
-        return values[at] if len(values) else values.new_zeros(at.shape)
+        return Features(values.crop(4), values.lengths > 0)
 
     def forward(self, features: Features) -> Encoded:
         mask = features["mask"]

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankloom.protocols import ScoredCandidates, Slates
+from rankloom.protocols import Decisions, ScoredCandidates, Slates
 
 
 class LinUcb:
@@ -24,7 +24,7 @@ class LinUcb:
         again = self.decide(scored, slates.items.shape[1])
         return again.log_probs.masked_fill(again.items != slates.items, -torch.inf)
 
-    def update(self, decisions: tuple[Tensor, Tensor]) -> None:
-        shown, rewards = decisions
+    def update(self, decisions: Decisions) -> None:
+        shown = decisions.vectors()[decisions.rewarded]
         self.precision = self.precision + shown.T @ shown
-        self.moment = self.moment + rewards @ shown
+        self.moment = self.moment + decisions.rewards[decisions.rewarded] @ shown

@@ -12,9 +12,7 @@ class Sasrec(nn.Module):
         self.dim, self.block = dim, nn.TransformerEncoderLayer(dim, 1, dim, 0.0, batch_first=True)
 
     def collate(self, values: History) -> Features:
-        at, mask = values.padded(50)
-        items = values.items.values[at].masked_fill(~mask, -1)
-        return Features({"items": items, "at": at, "mask": mask}, values.lengths > 0)
+        return Features(values.crop(50), values.lengths > 0)
 
     def forward(self, features: Features) -> Encoded:
         mask, steps = features["mask"], features["mask"].shape[1]

@@ -2,21 +2,12 @@
 
 import copy
 from collections.abc import Callable
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from rankloom.protocols import Encoded, QueryBatch
+from rankloom.protocols import Encoded, QueryBatch, Transition
 
 Tower = Callable[[QueryBatch], Encoded]
-
-
-class Transition(NamedTuple):
-    now: QueryBatch
-    actions: Tensor
-    rewards: Tensor
-    after: QueryBatch
-    done: Tensor
 
 
 class SqnHead(nn.Module):
@@ -26,10 +17,11 @@ class SqnHead(nn.Module):
         self.slow = copy.deepcopy(self.q).requires_grad_(False)
 
     def loss(self, batch: Transition, model: Tower) -> Tensor:
-        chosen = self.q(model(batch.now).vectors).gather(1, batch.actions[:, None])[:, 0]
-        after = model(batch.after).vectors.detach()
+        actions = batch.slates.items[:, :1]
+        chosen = self.q(model(batch.queries).vectors).gather(1, actions)[:, 0]
+        after = model(batch.next_queries).vectors.detach()
         best = self.slow(after).gather(1, self.q(after).argmax(1, keepdim=True))[:, 0]
-        return nn.functional.mse_loss(chosen, batch.rewards + 0.5 * best.detach() * ~batch.done)
+        return nn.functional.mse_loss(chosen, batch.returns(best.detach()))
 
     def after_step(self, model: Tower) -> None:
         self.slow.weight.data.lerp_(self.q.weight.data, 0.01)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from rankloom.data.dataset import Dataset
 from rankloom.protocols import (
     CandidateBatch,
+    Decisions,
     Encoded,
     Features,
     Guard,
@@ -29,6 +30,7 @@ from rankloom.protocols import (
     Slates,
     Split,
     TrainBatch,
+    Transition,
 )
 from rankloom.testing import World
 from rankloom.testing.doubles import InnerProduct, WordEncoder
@@ -46,12 +48,15 @@ def test_linucb_learns_online(world: World, sketch: Sketch) -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(30):
         slates = policy.decide(scored, 2, (), generator)
-        shown = world.item_vectors[slates.items.flatten()]
-        policy.update((shown, shown @ truth))
+        rewards = world.item_vectors[slates.items] @ truth
+        policy.update(Decisions(scored, slates, rewards))
     bandit.alpha = 0.0  # what it has learned, without what it still wants to find out
     learned = policy.decide(scored, 1, (), generator).items[:, 0]
     assert (learned == (world.item_vectors @ truth).argmax()).all()
     # every rewarded slot adds one vector of length 1 to the identity it began with
+    assert torch.allclose(bandit.precision.trace(), torch.tensor(DIM + 30 * 6 * 2.0), rtol=1e-4)
+    unknown = torch.full((6, 2), torch.nan)
+    policy.update(Decisions(scored, slates, unknown))  # nothing came back: nothing is learned
     assert torch.allclose(bandit.precision.trace(), torch.tensor(DIM + 30 * 6 * 2.0), rtol=1e-4)
     slates = policy.decide(scored, 2, (), generator)
     assert torch.equal(policy.log_prob(scored, slates, ()), slates.log_probs)
@@ -102,11 +107,19 @@ def test_reinforce_trains_in_a_simulator(world: World, sketch: Sketch) -> None:
     for _ in range(40):
         scores = policy.score(queries, world.candidates())
         asked = ScoredCandidates(queries, world.candidates(), scores)
-        step, queries = case.act(simulator, policy, asked, generator)
+        step = case.act(simulator, policy, asked, generator)
+        queries = step.next_queries
         optimizer.zero_grad()
         case.loss(step, policy).backward()
         optimizer.step()
     assert int(logits.argmax()) == 3
+
+
+def _transition(asked: ScoredCandidates, slates: Slates, rewards: Tensor) -> Transition:
+    done = torch.tensor([False] * 5 + [True])
+    return Transition(
+        asked.queries, asked.candidates, slates, rewards, asked.queries, done, torch.full((6,), 0.5)
+    )
 
 
 def test_top_k_correction_is_none_for_one_slot(world: World, sketch: Sketch) -> None:
@@ -116,9 +129,8 @@ def test_top_k_correction_is_none_for_one_slot(world: World, sketch: Sketch) -> 
         world.queries, world.candidates(), policy.score(world.queries, world.candidates())
     )
     slates = policy.decide(asked, 1, (), torch.Generator().manual_seed(3))
-    (slope,) = torch.autograd.grad(
-        case.loss(case.Step(asked, slates, torch.ones(6, 1)), policy), logits
-    )
+    step = _transition(asked, slates, torch.ones(6, 1))
+    (slope,) = torch.autograd.grad(case.loss(step, policy), logits)
     again = logits.detach().clone().requires_grad_()
     plain = -again.log_softmax(0)[slates.items[:, 0]].mean()
     (expected,) = torch.autograd.grad(plain, again)
@@ -133,8 +145,10 @@ def test_sqn_head_learns_beside_the_tower(world: World, sketch: Sketch) -> None:
         assert queries.encoded is not None
         return Encoded(tower(queries.encoded.vectors))
 
-    done = torch.tensor([False] * 5 + [True])
-    batch = case.Transition(world.queries, torch.arange(6), torch.ones(6), world.queries, done)
+    shown = torch.arange(6)[:, None]
+    slates = Slates(shown, torch.zeros(6, 1), torch.zeros(6, 1))
+    batch = _transition(world.scored(12), slates, torch.ones(6, 1))
+    assert torch.equal(batch.returns(torch.ones(6)), torch.tensor([1.5] * 5 + [1.0]))
     optimizer = torch.optim.Adam([*head.parameters(), *tower.parameters()], 0.02)
     losses, before = [], head.slow.weight.clone()
     for _ in range(30):

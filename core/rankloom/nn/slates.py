@@ -180,7 +180,9 @@ def _support(
     for guard in guards:
         penalty = guard.penalty(scored, prefix)
         if penalty is not None:
-            utilities = utilities - penalty
+            # An infinite penalty of either sign forbids: a slip of the sign must not force an item
+            # into the slate, nor bring back (inf - inf = NaN) what is out of the support.
+            utilities = torch.where(penalty.isinf(), -torch.inf, utilities - penalty)
     return utilities
 
 

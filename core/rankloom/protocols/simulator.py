@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+from torch import Tensor
+
 from rankloom.protocols.batches import QueryBatch
+from rankloom.protocols.decisions import Decisions
+from rankloom.protocols.policy import Policy
 from rankloom.protocols.slates import Slates
 
 __all__ = ["Estimator", "Simulator"]
@@ -18,8 +22,8 @@ class Simulator(Protocol):
         """Start over; return the first queries."""
         ...
 
-    def step(self, slates: Slates) -> tuple[QueryBatch, Any, Any]:
-        """Return next queries, rewards ``[q, k]`` and done flags ``[q]``."""
+    def step(self, slates: Slates) -> tuple[QueryBatch, Tensor, Tensor]:
+        """Return next queries, rewards ``[q, k]`` float32 and done flags ``[q]`` bool."""
         ...
 
 
@@ -27,6 +31,6 @@ class Simulator(Protocol):
 class Estimator(Protocol):
     """Estimates a policy's value from decisions of another policy."""
 
-    def estimate(self, decisions: Any, policy: Any) -> Any:
+    def estimate(self, decisions: Decisions, policy: Policy) -> Any:
         """Return value, interval and warnings."""
         ...

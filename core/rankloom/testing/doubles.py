@@ -75,7 +75,7 @@ class FixedPenalty(GuardBase):
     """Takes the same penalty off an item in every slot.
 
     Args:
-        penalties: ``[n_items]``; ``inf`` forbids.
+        penalties: ``[n_items]``; an infinite one forbids.
     """
 
     reason = "test penalty"

@@ -41,7 +41,7 @@ def check_guard_excludes(subject: Subject) -> None:
 
 @torch.no_grad()
 def check_guard_penalty(subject: Subject) -> None:
-    """``penalty`` is ``[q, n]`` for every prefix, never NaN and never -inf."""
+    """``penalty`` is ``[q, n]`` for every prefix and never NaN (±inf forbids)."""
     component, scored = subject.fitted(), subject.world.scored()
     shape = tuple(scored.scores.values.shape)
     for width in (0, 1, 2):
@@ -51,7 +51,6 @@ def check_guard_penalty(subject: Subject) -> None:
         found = tuple(penalty.shape)
         require(found == shape, f"penalties have shape {found}, [q, n] is {shape}")
         require(not bool(penalty.isnan().any()), "a penalty is NaN")
-        require(not bool((penalty == -torch.inf).any()), "a penalty is -inf: it is subtracted")
 
 
 @torch.no_grad()

@@ -106,11 +106,13 @@ def check_policy_frequencies(subject: Subject) -> None:
 
 
 def check_policy_obeys_guards(subject: Subject) -> None:
-    """An item that a guard forbids (``inf``) is shown in no slot and has probability 0."""
+    """An item that a guard forbids (``±inf``) is shown in no slot and has probability 0."""
     component, scored = subject.fitted(), subject.world.scored(gaps=False)
     best = scored.candidates.items.gather(1, scored.scores.values.argmax(1, keepdim=True))
     penalties = torch.zeros(len(subject.world.items))
-    penalties[best[:, 0]] = torch.inf
+    # Either infinity forbids: a slip of the sign must not force an item into the slate.
+    penalties[best[::2, 0]] = torch.inf
+    penalties[best[1::2, 0]] = -torch.inf
     guards = [FixedPenalty(penalties)]
     slates = _decide(component, scored, 3, guards)
     require(not bool(torch.isin(slates.items, best).any()), "a forbidden item is shown")

@@ -21,6 +21,7 @@ from rankloom.protocols import (
 from rankloom_plugins.scorers.calibration import choose_weights, collect
 from rankloom_plugins.scorers.plugin import BlendConfig
 from rankloom_plugins.scorers.standardise import combine, standardise
+from rankloom_plugins.scorers.uncertainty import uncertainty
 
 __all__ = ["Blend"]
 
@@ -73,8 +74,16 @@ class Blend:
         self._pass_on("extend", n_items)
 
     def score(self, queries: QueryBatch, candidates: CandidateBatch) -> Scores:
-        """Score candidates ``[q, n]`` (scale ``rank``)."""
-        return Scores(combine(self._standardised(queries, candidates), self.weights))
+        """Score candidates ``[q, n]`` (scale ``rank``).
+
+        Where parts know their spread or draw samples, so does the blend: each part's is put on the
+        scale of its z-scores, and parts are taken to err independently.
+        """
+        allowed = candidates.allowed(len(queries))
+        parts = [part.score(queries, candidates) for part in self.children]
+        z = torch.stack([standardise(part.values, allowed) for part in parts])
+        std, sample = uncertainty(parts, z, allowed, self.weights)
+        return Scores(combine(z, self.weights), "rank", std, sample)
 
     def export_state(self) -> State:
         """Return the weights and the parts' states, tensors under ``<part>.<name>``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["combine", "standardise"]
+__all__ = ["combine", "moments", "standardise"]
 
 
 def standardise(values: Tensor, allowed: Tensor) -> Tensor:
@@ -22,17 +22,24 @@ def standardise(values: Tensor, allowed: Tensor) -> Tensor:
         ``[q, n]`` float32, NaN where the value is unknown.
     """
     values = values.float()
-    known = values.isfinite()
-    counted = known & allowed
+    mean, std = moments(values, allowed)
+    z = (values - mean) / std
+    return z.masked_fill(~values.isfinite(), torch.nan)
+
+
+def moments(values: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation ``[q, 1]`` of the allowed, finite entries of each row.
+
+    A row without spread has an infinite deviation: whatever is divided by it becomes 0.
+    """
+    values = values.float()
+    counted = values.isfinite() & allowed
     count = counted.sum(1, keepdim=True).clamp(min=1)
     mean = values.masked_fill(~counted, 0.0).sum(1, keepdim=True) / count
-    centred = values - mean
-    variance = centred.masked_fill(~counted, 0.0).square().sum(1, keepdim=True) / count
-    std = variance.sqrt()
+    centred = (values - mean).masked_fill(~counted, 0.0)
+    std = (centred.square().sum(1, keepdim=True) / count).sqrt()
     # Rounding leaves a little spread in a constant row; blowing it up would invent an order.
-    flat = std <= 1e-6 * mean.abs()
-    z = torch.where(flat, torch.zeros_like(centred), centred / std.masked_fill(flat, 1.0))
-    return z.masked_fill(~known, torch.nan)
+    return mean, std.masked_fill(std <= 1e-6 * mean.abs(), torch.inf)
 
 
 def combine(z: Tensor, weights: Tensor) -> Tensor:
