@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,16 @@ from lightning.pytorch.loggers import CSVLogger
 
 from rankloom.training.module import EVERY, TrainingModule
 
-__all__ = ["Bar", "Epochs", "Patience", "csv_logger"]
+__all__ = ["Bar", "Epochs", "Patience", "csv_logger", "quiet"]
+
+
+def quiet() -> None:
+    """Keep Lightning's notes on what it found out to itself."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    for message in (".*treespec.*", ".*num_workers.*", ".*sync_dist.*"):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _own(module: pl.LightningModule) -> TrainingModule:
@@ -28,6 +39,10 @@ class Epochs(Callback):
 
     def __init__(self, batches: Any) -> None:
         self.batches = batches
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Be quiet in this process too."""
+        quiet()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say who we are."""

@@ -75,17 +75,22 @@ class TrainingModule(pl.LightningModule):
         return torch.optim.Adam(parameters, lr=rate, fused=fused)
 
     def on_train_epoch_start(self) -> None:
-        """Seed the epoch."""
+        """Start the epoch's sums."""
+        self._sum, self._steps = None, 0
+
+    def _seed_epoch(self) -> None:
+        """Seed in the first step, as loaders draw from the global generator before it."""
         rank, world = rank_and_world()
         seed = ((self.seed * 1_000_003 + self.current_epoch) * world + rank) % 2**62
         torch.manual_seed(seed)
         draw = getattr(self.loss, "seed", None)
         if draw is not None:
             draw(seed)
-        self._sum, self._steps = None, 0
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
+        if not self._steps:
+            self._seed_epoch()
         counted = not isinstance(batch, Uncounted)
         total, whole = combine(self.loss(batch if counted else batch.batch), counted)
         if rank_and_world()[1] > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 import warnings
@@ -17,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from rankloom.config import TrainingConfig
-from rankloom.training.callbacks import Bar, Epochs, Patience, csv_logger
+from rankloom.training.callbacks import Bar, Epochs, Patience, csv_logger, quiet
 from rankloom.training.checkpoints import check_fits, read_checkpoint
 from rankloom.training.module import OWN, TrainingModule, Validate
 from rankloom.training.terms import LossFunction
@@ -102,11 +101,14 @@ def run(
         saved = read_checkpoint(last)
         check_fits(last, saved, training)
         done = int(saved["epoch"]) + 1
-    checkpoint, hooks = _hooks(batches, settings, directory, monitored)
+    else:
+        for stale in (last, best):
+            stale.unlink(missing_ok=True)
+    hooks = _hooks(batches, settings, directory, monitored)
     if progress:
         hooks.append(Bar())
     with warnings.catch_warnings():
-        _quiet()
+        quiet()
         trainer = pl.Trainer(
             **{
                 "enable_model_summary": False,
@@ -123,23 +125,23 @@ def run(
         data = batches if isinstance(batches, IterableDataset) else _Stream(batches)
         loader = DataLoader(data, batch_size=None)
         _fit(trainer, training, loader, str(last) if done else None)
-    return _keep_best(training, trainer, checkpoint, best, last, settings, monitored)
+    return _keep_best(training, best if monitored else last, last, settings)
 
 
 def _hooks(
     batches: Iterable[Any], settings: TrainingConfig, directory: Path, monitored: bool
-) -> tuple[ModelCheckpoint, list[Callback]]:
+) -> list[Callback]:
     mode = "min" if settings.monitor.startswith(("rmse", "mae", "loss")) else "max"
-    checkpoint = ModelCheckpoint(
-        dirpath=directory,
-        filename="best",
-        save_last=True,
-        monitor=settings.monitor if monitored else None,
-        mode=mode,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
-    hooks: list[Callback] = [Epochs(batches), checkpoint]
+    common: dict[str, Any] = {
+        "dirpath": directory,
+        "enable_version_counter": False,
+        "save_on_train_epoch_end": True,
+    }
+    # Two of them, as Lightning's save_last saves where there is a new best alone: a resumed run
+    # would start there again. The second one's file then holds the first one's state.
+    best = ModelCheckpoint(filename="best", monitor=settings.monitor, mode=mode, **common)
+    last = ModelCheckpoint(filename="last", **common)
+    hooks: list[Callback] = [Epochs(batches), *([best] if monitored else []), last]
     if monitored:
         hooks.append(
             Patience(
@@ -149,15 +151,7 @@ def _hooks(
                 check_on_train_epoch_end=True,
             )
         )
-    return checkpoint, hooks
-
-
-def _quiet() -> None:
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning.*")
-    warnings.filterwarnings("ignore", message=".*treespec.*")
-    warnings.filterwarnings("ignore", message=".*num_workers.*")
+    return hooks
 
 
 def _fit(
@@ -176,25 +170,16 @@ def _fit(
 
 
 def _keep_best(
-    training: TrainingModule,
-    trainer: pl.Trainer,
-    checkpoint: ModelCheckpoint,
-    best: Path,
-    last: Path,
-    settings: TrainingConfig,
-    monitored: bool,
+    training: TrainingModule, best: Path, last: Path, settings: TrainingConfig
 ) -> Fitted:
-    """Load the best weights; spawned processes leave what they measured in files alone."""
-    history, trained, kept = training.history, trainer.current_epoch, trainer.current_epoch
-    if last.exists():
-        end = read_checkpoint(last)
-        history, kept = end[OWN]["history"], int(end["epoch"]) + 1
-        trained = kept
-    if monitored and checkpoint.best_model_path and best.exists():
-        saved = read_checkpoint(best)
-        training.load_state_dict(saved["state_dict"])
-        kept = int(saved["epoch"]) + 1
-    value = next((row.get(settings.monitor) for row in history if row["epoch"] == kept), None)
+    """Load the best weights, from files: spawned processes leave nothing else behind."""
     training.to("cpu")
     training.eval()
-    return Fitted(kept, trained, value if monitored else None, history)
+    if not last.exists():  # no epoch was finished: Lightning's fast_dev_run
+        return Fitted(0, 0, None, training.history)
+    end = read_checkpoint(last)
+    saved = read_checkpoint(best) if best.exists() else end
+    training.load_state_dict(saved["state_dict"])
+    history, kept = end[OWN]["history"], int(saved["epoch"]) + 1
+    value = next((row.get(settings.monitor) for row in history if row["epoch"] == kept), None)
+    return Fitted(kept, int(end["epoch"]) + 1, value, history)
