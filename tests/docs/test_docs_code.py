@@ -43,9 +43,14 @@ def small_checkout(tmp_path: Path, ml_small: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_run(page: Path, small_checkout: Path) -> None:
+    from rankloom.host import reset_host
+
     namespace: dict[str, object] = {"__name__": "documentation"}
-    for number, code in enumerate(blocks(page, "python"), start=1):
-        exec(compile(code, f"{page.name} block {number}", "exec", dont_inherit=True), namespace)
+    try:
+        for number, code in enumerate(blocks(page, "python"), start=1):
+            exec(compile(code, f"{page.name} block {number}", "exec", dont_inherit=True), namespace)
+    finally:
+        reset_host()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -104,7 +104,7 @@ def test_expand_loads_to_the_same_and_takes_overrides(config: Path) -> None:
 
 
 def test_schema_accepts_the_examples(repo_root: Path, tmp_path: Path) -> None:
-    import jsonschema
+    import jsonschema  # type: ignore[import-untyped]
 
     out = tmp_path / "schema.json"
     invoke("schema", "--out", out)
