@@ -41,7 +41,7 @@ class HistoryBagEncoder(nn.Module):
         self._allocate(build.n_items)
 
     def _allocate(self, n_items: int) -> None:
-        # Row 0 is what padding and unknown items read; it stays zero.
+        # Row 0 is what padding reads; it is never known.
         self.table = nn.Parameter(torch.zeros(n_items + 1, self.dim))
         generator = seeded(self._seed, "history_bag", str(self.weight_by_value))
         with torch.no_grad():
@@ -71,21 +71,30 @@ class HistoryBagEncoder(nn.Module):
         """Encode ``items [q, t]``; returns vectors ``[q, dim]``, zero where nothing is known."""
         rows = features["items"] + 1
         rows = rows.masked_fill((rows >= len(self.known)) | ~features["mask"], 0)
-        rows = rows.masked_fill(~self.known[rows], 0)
-        counted = rows > 0
-        weights = counted.to(self.table.dtype)
+        counted = self.known[rows]
+        n = counted.sum(1)
+        # Padding would cost as much as events: histories go in one after another.
+        flat = counted.flatten().nonzero()[:, 0]
+        of = flat // counted.shape[1]
+        weights = n.clamp(min=1).to(self.table.dtype)[of] ** -self.power
         if self.weight_by_value:
-            weights = _centred(features["values"], counted).to(self.table.dtype)
-        scale = counted.sum(1, keepdim=True).clamp(min=1).to(self.table.dtype) ** -self.power
+            centred = _centred(features["values"].flatten()[flat], of, len(n))
+            weights = weights * centred.to(weights.dtype)
         summed = F.embedding_bag(
-            rows, self.table, mode="sum", per_sample_weights=weights * scale, padding_idx=0
+            rows.flatten()[flat],
+            self.table,
+            n.cumsum(0) - n,
+            mode="sum",
+            per_sample_weights=weights,
         )
-        return Encoded(summed, mask=counted.any(1, keepdim=True))
+        return Encoded(summed, mask=(n > 0)[:, None])
 
 
-def _centred(values: Tensor, counted: Tensor) -> Tensor:
-    """Values less their row's mean; 0 where an event has none or does not count."""
-    known = counted & ~values.isnan()
+def _centred(values: Tensor, of: Tensor, n: int) -> Tensor:
+    """Values less the mean of those of the same history ``of``; 0 where an event has none."""
+    known = ~values.isnan()
     filled = values.masked_fill(~known, 0.0)
-    mean = filled.sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
-    return (filled - mean).masked_fill(~known, 0.0)
+    sums = filled.new_zeros(n).index_add_(0, of, filled)
+    counts = filled.new_zeros(n).index_add_(0, of, known.to(filled.dtype))
+    mean = sums / counts.clamp(min=1)
+    return (filled - mean[of]).masked_fill(~known, 0.0)
