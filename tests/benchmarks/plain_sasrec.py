@@ -46,6 +46,7 @@ class Settings:
     epochs: int = 100
     every: int = 5
     patience: int = 0
+    windows: int = 0
     seed: int = 0
 
 
@@ -76,6 +77,16 @@ def load(path: Path) -> LeaveLastOut:
     universe = torch.zeros(n_items, dtype=torch.bool)
     universe[torch.cat([s[:-2] for s in sequences])] = True
     return LeaveLastOut(sequences, n_items, universe)
+
+    def windows(self, drop: int, length: int) -> tuple[Tensor, Tensor]:
+        """All events before the last ``drop`` in windows of ``length`` targets, as :meth:`crop`."""
+        kept = []
+        for sequence in self.sequences:
+            past = sequence[: len(sequence) - drop]
+            for stop in range(len(past), 1, -length):
+                kept.append(past[max(stop - length - 1, 0) : stop])
+        padded = nn.utils.rnn.pad_sequence(kept, batch_first=True, padding_value=-1)
+        return padded.clamp(min=0), padded >= 0
 
 
 class Block(nn.Module):
@@ -134,7 +145,10 @@ class PlainSASRec(nn.Module):
 def train_epochs(model: PlainSASRec, data: LeaveLastOut, s: Settings) -> Iterator[float]:
     """Train; yield the mean loss after each epoch."""
     generator = torch.Generator().manual_seed(s.seed)
-    padded, mask = data.crop(2, s.max_length + 1)
+    if s.windows:
+        padded, mask = data.windows(2, s.max_length)
+    else:
+        padded, mask = data.crop(2, s.max_length + 1)
     inputs, targets, real = padded[:, :-1], padded[:, 1:], mask[:, 1:]
     optimizer = torch.optim.AdamW(
         model.parameters(),
