@@ -242,7 +242,10 @@ class Builder:
             scorers,
             tasks,
             history,
-            bool(history) and all(spec.causal for spec in causal),
+            # A scorer of tokens or raw histories needs each query's own: it trains on pairs.
+            bool(history)
+            and all(spec.causal for spec in causal)
+            and not (items.tokens or scorer_fields),
             scorer_fields,
         )
         raw = {key: dotted for key, dotted in query_fields.items() if dotted != "history"}

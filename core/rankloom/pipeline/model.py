@@ -181,6 +181,9 @@ class Model(nn.Module):
         flat = mask.flatten().nonzero()[:, 0]
         rows = flat // mask.shape[1]
         at = parts[lead][2]["at"].flatten()[flat]
+        whole = parts[lead][0].tokens
+        if len(parts) == 1 and self.queries.fusion is None and whole is not None:
+            return whole.flatten(0, 1).index_select(0, flat), rows, at
         encoded: dict[str, Encoded] = {}
         present: dict[str, Tensor] = {}
         for name, (full, there, _) in parts.items():

@@ -34,3 +34,9 @@ class BPRObjective:
         losses = -F.logsigmoid(positive - negative) * counted
         n = counted.sum(1)
         return weighted_mean(losses.sum(1) / n.clamp(min=1), batch.weights * (n > 0))
+
+    def weight(self, batch: TrainBatch) -> Tensor:
+        """Return the weight of the rows that have a negative."""
+        if batch.candidates is None:
+            return batch.weights.sum()
+        return (batch.weights * batch.candidates.allowed(len(batch)).any(1)).sum()

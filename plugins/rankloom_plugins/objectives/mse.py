@@ -28,3 +28,7 @@ class MSEObjective:
         # Both branches of a where get a gradient: NaN must be gone before the subtraction.
         error = predicted - torch.where(known, batch.values, torch.zeros_like(batch.values))
         return weighted_mean(error.square(), batch.weights * known)
+
+    def weight(self, batch: TrainBatch) -> Tensor:
+        """Return the weight of the targets that have a value."""
+        return (batch.weights * ~batch.values.isnan()).sum()
