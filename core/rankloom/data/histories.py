@@ -25,6 +25,7 @@ class HistoryStore:
         counts = torch.bincount(ordered.users, minlength=n_users)
         offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         self.events = ordered
+        self._offsets = offsets.numpy()
         self.all = History(
             RaggedIndices(ordered.items, offsets), ordered.values, ordered.times, ordered.rows
         )
@@ -48,7 +49,7 @@ class HistoryStore:
         """A request for one user: slices of the store instead of gathered rows."""
         if not 0 <= user < self.n_users:
             return History.empty(1)
-        start, end = self.all.items.offsets[user : user + 2].tolist()
+        start, end = int(self._offsets[user]), int(self._offsets[user + 1])
         events = slice(start, end)
         return History(
             RaggedIndices(self.all.items.values[events], torch.tensor([0, end - start])),

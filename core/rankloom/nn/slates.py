@@ -130,18 +130,17 @@ def stable_topk(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k == 0:
         empty = values[:, :0]
         return empty, torch.zeros_like(empty, dtype=torch.long)
-    columns = values.topk(k, dim=1).indices.sort(dim=1).values
+    best = values.topk(min(k + 1, values.shape[1]), dim=1)  # one more, to see ties at the cut
+    columns = best.indices[:, :k].sort(dim=1).values
     top, order = values.gather(1, columns).sort(dim=1, descending=True, stable=True)
     columns = columns.gather(1, order)
     cut = top[:, -1:]
-    crossing = ((values >= cut).sum(1) > k) & (cut[:, 0] > -torch.inf)
+    crossing = (best.values[:, k:] == cut).any(1) & (cut[:, 0] > -torch.inf)
     if bool(crossing.any()):
-        rows, least = values[crossing], cut[crossing]
-        tied, above = rows == least, rows > least
-        room = k - above.sum(1, keepdim=True)
-        kept = (above | (tied & (tied.cumsum(1) <= room))).nonzero()[:, 1].reshape(-1, k)
-        order = rows.gather(1, kept).sort(dim=1, descending=True, stable=True).indices
-        columns[crossing] = kept.gather(1, order)
+        for row in crossing.nonzero()[:, 0].tolist():
+            last = top[row] == cut[row]
+            tied = (values[row] == cut[row]).nonzero()[:, 0]
+            columns[row, last] = tied[: int(last.sum())]  # lower columns first
     return top, columns
 
 
