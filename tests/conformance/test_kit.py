@@ -81,6 +81,7 @@ FAULTY = {
     ("objective", "check_objective_declares"): "UnknownTarget",
     ("objective", "check_objective_differentiable"): "NotScalar",
     ("objective", "check_objective_weights"): "Unweighted",
+    ("objective", "check_objective_parts"): "SaysMore",
     ("objective", "check_objective_row_order"): "FirstRowsMore",
     ("objective", "check_objective_direction"): "Upwards",
     ("retriever", "check_retriever_best_first"): "WorstFirst",

@@ -17,6 +17,7 @@ __all__ = [
     "check_objective_declares",
     "check_objective_differentiable",
     "check_objective_direction",
+    "check_objective_parts",
     "check_objective_row_order",
     "check_objective_weights",
 ]
@@ -64,6 +65,26 @@ def check_objective_weights(subject: Subject) -> None:
     gradient = torch.zeros(5) if queries.grad is None else queries.grad.abs().sum(1)
     require(bool(gradient[2] < 1e-7), "a row of weight 0 has a gradient")
     require(bool((gradient[[0, 1, 3, 4]] > 0).any()), "no other row has one")
+
+
+@torch.no_grad()
+def check_objective_parts(subject: Subject) -> None:
+    """Means over parts of the rows, weighed by ``weight(batch)``, make the mean over all.
+
+    Several processes put their losses together in this way; without ``weight`` the sum of the
+    batch's weights is taken.
+    """
+    component = subject.fitted()
+    batch = _batch(subject, component)
+    first = torch.tensor([True, True, False, True, False])
+    value, total = torch.zeros(()), torch.zeros(())
+    for part in (first, ~first):
+        own = replace(batch, weights=batch.weights * part)
+        weight = component.weight(own) if hasattr(component, "weight") else own.weights.sum()
+        value = value + weight * _loss(subject, component, own)[0]
+        total = total + weight
+    whole = _loss(subject, component, batch)[0]
+    require_same({"loss": whole}, {"loss": value / total}, "all rows and two parts put together")
 
 
 @torch.no_grad()

@@ -167,7 +167,7 @@ class _Items:
             return
         self.position = torch.full_like(loss.position, -1)
         seen = torch.cat([batch.queries.history.items.values, batch.targets])
-        self.encoded = self._encode(seen.unique())
+        self.encoded = self._encode(torch.unique(seen))
 
     def of(self, items: Tensor) -> Encoded:
         """Return encodings of ``items``, of any shape; outside the universe they mean nothing."""
@@ -181,7 +181,9 @@ class _Items:
         wanted = items[items >= 0]
         missing = wanted[self.position[wanted] < 0]
         if len(missing):
-            self.encoded = Encoded.cat([self.encoded, self._encode(missing.unique(), self.encoded)])
+            self.encoded = Encoded.cat(
+                [self.encoded, self._encode(torch.unique(missing), self.encoded)]
+            )
 
     def _encode(self, items: Tensor, before: Encoded | None = None) -> Encoded:
         items = items[items >= 0]

@@ -93,7 +93,7 @@ class Regression:
     target, candidates = "rating", "none"
 
     def loss(self, batch: TrainBatch, score: Any) -> Tensor:
-        error = score(batch.target_candidates()).values[:, 0] - batch.values
+        error: Tensor = score(batch.target_candidates()).values[:, 0] - batch.values
         return (batch.weights * error.square()).sum() / batch.weights.sum().clamp(min=1e-9)
 
 
