@@ -86,7 +86,7 @@ def start(config: Path, run: Path) -> subprocess.Popen[bytes]:
 def test_an_interrupted_fit_goes_on_where_it_was(config: Path, folder: Path) -> None:
     run = folder / "runs" / "cut"
     endless = folder / "endless.yaml"
-    endless.write_text(config.read_text().replace(f"epochs: {EPOCHS}", "epochs: 400"))
+    endless.write_text(config.read_text().replace(f"epochs: {EPOCHS}", "epochs: 80"))
     process = start(endless, run)
     try:
         deadline = time.monotonic() + 60
