@@ -86,7 +86,7 @@ def test_encodings_of_any_candidates(world: World) -> None:
 def test_pseudo_item_knows_one_field(world: World) -> None:
     _, table = make(12)
     table.load(world.items, None)
-    vectors = table.pseudo_item("year", 2005)
+    vectors = table.pseudo_item("year", "2005")
     assert vectors is not None
     assert torch.allclose(vectors, Plain().forward(Plain().collate([2005.0])).vectors)
     assert table.pseudo_item("title", "no encoder reads it") is None

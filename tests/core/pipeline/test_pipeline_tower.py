@@ -47,8 +47,9 @@ def test_module_hooks_run() -> None:
 
 
 def test_tokens_are_carried_only_where_wanted_and_masked_where_missing() -> None:
-    encoders = {"id": Ids(3), "year": Plain(tokens=3)}
-    features = {"id": encoders["id"].collate([0, 1]), "year": _features([True, False])}
+    ids = Ids(3)
+    encoders = {"id": ids, "year": Plain(tokens=3)}
+    features = {"id": ids.collate([0, 1]), "year": _features([True, False])}
     without, _ = Tower(encoders, Sum()).encode(features)
     assert without.tokens is None
     carried, present = Tower(encoders, Sum(), tokens=True).encode(features)

@@ -36,7 +36,7 @@ def _gradients(job: Job, loss: ModelLoss) -> tuple[Tensor, dict[str, Tensor]]:
 
 @pytest.mark.parametrize("kind", ["sequence", "sampled", "pair"])
 def test_cold_items_have_no_gradient_and_no_count(kind: str) -> None:
-    job = Job(kind, **({"monitor": "rmse"} if kind == "pair" else {}))
+    job = Job(kind, monitor="rmse" if kind == "pair" else "ndcg@10")
     cold = ~job.train.universe
     assert cold[-2:].all()  # nobody touched the last two
     counts = torch.bincount(job.train.interactions.items[job.train.positive], minlength=N_ITEMS)
@@ -54,7 +54,7 @@ def test_cold_items_have_no_gradient_and_no_count(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["sampled", "pair"])
 def test_items_of_the_step_are_enough(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large universe is not encoded whole in every step; loss and gradients do not change."""
-    job = Job(kind, **({"monitor": "rmse"} if kind == "pair" else {}))
+    job = Job(kind, monitor="rmse" if kind == "pair" else "ndcg@10")
     value, gradients = _gradients(job, ModelLoss(job.model, job.table, job.train.universe))
     monkeypatch.setattr(model_loss, "SMALL_UNIVERSE", 3)
     lean = ModelLoss(job.model, job.table, job.train.universe)
