@@ -53,7 +53,7 @@ def ours(data: Path, epochs: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         pipeline = Pipeline.from_config(config, base_dir=Path(folder))
         pipeline.fit(progress=True)
-    return pipeline.seconds["model"]
+    return pipeline.log.seconds["model"]
 
 
 def plain(data: Path, epochs: int) -> float:
