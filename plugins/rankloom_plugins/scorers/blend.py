@@ -18,7 +18,7 @@ from rankloom.protocols import (
     TrainData,
     ValidationData,
 )
-from rankloom_plugins.scorers.calibration import choose_weights, collect
+from rankloom_plugins.scorers.calibration import calibrated, collect
 from rankloom_plugins.scorers.plugin import BlendConfig
 from rankloom_plugins.scorers.standardise import combine, standardise
 from rankloom_plugins.scorers.uncertainty import uncertainty
@@ -60,14 +60,15 @@ class Blend:
     def calibrate(self, validation: ValidationData) -> None:
         """Calibrate the parts, then choose the weights that maximise NDCG on validation.
 
-        The chosen weights are, on the queries looked at, never worse than one part alone. The same
-        validation data and generator state give the same weights.
+        The chosen weights are, on the queries looked at, never worse than one part alone. A part
+        that scores no validation query (free text alone) keeps its share. The same validation data
+        and generator state give the same weights.
         """
         self._pass_on("calibrate", validation)
         if self.config.weights is None and self.config.calibrate and len(self.children) > 1:
             judged = collect(self._standardised, validation, self.config.max_queries)
             if judged:
-                self.weights = choose_weights(judged, len(self.children), self.config.k)
+                self.weights = calibrated(judged, self.weights, self.config.k)
 
     def extend(self, n_items: int) -> None:
         """Tell the parts of items appended to the catalog."""

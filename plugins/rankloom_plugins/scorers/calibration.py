@@ -13,7 +13,7 @@ from torch import Tensor
 from rankloom.protocols import CandidateBatch, QueryBatch, ValidationBlock, ValidationData
 from rankloom_plugins.scorers.standardise import combine
 
-__all__ = ["Judged", "choose_weights", "collect", "mean_ndcg"]
+__all__ = ["Judged", "calibrated", "choose_weights", "collect", "mean_ndcg"]
 
 #: Candidates of each part that take part in the search for weights.
 DEPTH = 200
@@ -81,6 +81,31 @@ def _contenders(block: Judged) -> Judged:
     allowed[:, 1:] &= keep[:, 1:] != keep[:, :-1]
     z = block.z.gather(2, keep.expand(parts, -1, -1))
     return Judged(z, allowed, block.hits.gather(1, keep) & allowed, block.n_targets)
+
+
+def calibrated(judged: list[Judged], given: Tensor, k: int) -> Tensor:
+    """Choose the weights of the parts that validation can judge.
+
+    A part that scores nothing there (it reads free text, which no logged query has) keeps the share
+    it was given; the others divide the rest.
+
+    Args:
+        judged: Validation queries.
+        given: ``[parts]``, summing to 1.
+        k: Depth of the NDCG.
+
+    Returns:
+        ``[parts]`` float32, summing to 1.
+    """
+    known = torch.stack([~block.z.isnan().all(2).all(1) for block in judged]).any(0)
+    weights = given.to(torch.float64).clone()
+    at = known.nonzero()[:, 0].to(weights.device)
+    if not len(at):
+        return weights.float()
+    seen = [Judged(b.z[known], b.allowed, b.hits, b.n_targets) for b in judged]
+    chosen = choose_weights(seen, len(at), k).to(weights)
+    weights[at] = chosen * (1.0 - given[~known.to(given.device)].sum().to(weights))
+    return weights.float()
 
 
 def choose_weights(judged: list[Judged], parts: int, k: int) -> Tensor:

@@ -276,3 +276,20 @@ def test_state_of_nested_parts_round_trips() -> None:
     with torch.no_grad():
         expected, got = first.score(*ask).values, second.score(*ask).values
     torch.testing.assert_close(got, expected)
+
+
+def test_a_part_that_validation_cannot_judge_keeps_its_share() -> None:
+    parts, targets = noisy_parts([0.5, 4.0])
+    silent = Fixed(torch.full_like(parts[0].table, NAN))
+    both, three = blend(parts), blend([parts[0], silent, parts[1]])
+    both.calibrate(validation(targets, 30))
+    three.calibrate(validation(targets, 30))
+    assert float(three.weights[1]) == pytest.approx(1 / 3)
+    torch.testing.assert_close(three.weights[[0, 2]], both.weights * 2 / 3)
+
+
+def test_only_silent_parts_keep_their_shares() -> None:
+    silent = torch.full((40, 30), NAN)
+    scorer = blend([Fixed(silent), Fixed(silent)])
+    scorer.calibrate(validation(noisy_parts([1.0])[1], 30))
+    assert scorer.weights.tolist() == [0.5, 0.5]
