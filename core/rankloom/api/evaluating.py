@@ -116,6 +116,7 @@ class Judge:
             for name, scorer in rows.items():
                 results[name] = self.rank(scorer, phase, _named(tell, name))
         ratings = self.rate(phase)
+        resamples = self.config.evaluation.resamples
         data = {
             "users": len(self.dataset.users),
             "items": len(self.dataset.items),
@@ -126,7 +127,7 @@ class Judge:
         base = EvaluationReport(
             self.config.name,
             self.split.card,
-            ratings=None if ratings is None else ratings.to_dict(),
+            ratings=None if ratings is None else ratings.to_dict(resamples, self.config.seed),
             data=data,
             headline=self.headline,
             baselines=tuple(b for b in BASELINES if b in rows),
@@ -141,7 +142,7 @@ class Judge:
             best=best,
             fit_seconds={name: self._seconds(scorer) for name, scorer in rows.items()},
             notes=self._notes(rows),
-            resamples=self.config.evaluation.resamples,
+            resamples=resamples,
             seed=self.config.seed,
         )
         warnings = list(compared.warnings)

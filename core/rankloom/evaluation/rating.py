@@ -13,6 +13,10 @@ from rankloom.evaluation.intervals import Interval, bootstrap_mean
 __all__ = ["RatingAccumulator", "RatingResult"]
 
 
+#: Rows drawn in all resamples together: some seconds.
+DRAWS = 400_000_000
+
+
 @dataclass(frozen=True)
 class RatingResult:
     """Errors of predicted ratings.
@@ -47,9 +51,20 @@ class RatingResult:
         of_mse = bootstrap_mean(self.squared_errors, resamples, seed)
         return Interval(of_mse.mean**0.5, of_mse.low**0.5, of_mse.high**0.5)
 
-    def to_dict(self) -> dict[str, float | int]:
-        """Return what reports print."""
-        return {"rmse": self.rmse, "mae": self.mae, "n": self.n, "unanswered": self.unanswered}
+    def to_dict(self, resamples: int = 10_000, seed: int = 0) -> dict[str, float | int]:
+        """Return what reports print; the interval of the RMSE where there is a row.
+
+        Args:
+            resamples: See :meth:`interval`; fewer (1,000 at least) where rows are so many that
+                drawing them would take long.
+            seed: See :meth:`interval`.
+        """
+        out: dict[str, float | int] = {"rmse": self.rmse}
+        if self.n:
+            few = max(DRAWS // self.n, 1000)
+            interval = self.interval(min(resamples, few), seed)
+            out |= {"rmse_low": interval.low, "rmse_high": interval.high}
+        return {**out, "mae": self.mae, "n": self.n, "unanswered": self.unanswered}
 
 
 class RatingAccumulator:

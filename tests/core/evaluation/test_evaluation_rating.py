@@ -26,10 +26,11 @@ def test_errors_equal_numpy_over_blocks() -> None:
     assert result.mae == pytest.approx(np.abs(errors).mean())
     assert result.squared_errors.numpy() == pytest.approx(errors**2)
     assert result.rows.tolist() == np.flatnonzero(known).tolist()
-    assert result.to_dict() == {
-        "rmse": result.rmse, "mae": result.mae, "n": 98, "unanswered": 2,
-    }  # fmt: skip
     interval = result.interval(1000)
+    assert result.to_dict(1000) == {
+        "rmse": result.rmse, "rmse_low": interval.low, "rmse_high": interval.high,
+        "mae": result.mae, "n": 98, "unanswered": 2,
+    }  # fmt: skip
     assert interval.low < interval.mean < interval.high
     assert interval.mean == pytest.approx(result.rmse)
 
