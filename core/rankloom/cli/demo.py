@@ -29,6 +29,8 @@ HISTORY: Mapping[str, str] = {
     "1196": "Star Wars: Episode V (1980)",
     "1210": "Star Wars: Episode VI (1983)",
 }
+#: What somebody asks for who has heard of it.
+WANTED = "a new Star Wars film with droids"
 #: A film that is in no data set.
 ADDED_ID = "rankloom-1"
 ADDED_TITLE = "Star Wars: The Last Droid"
@@ -123,7 +125,8 @@ def _answers(pipeline: Pipeline) -> dict[str, pl.DataFrame]:
         "zero_shot": zero_shot_titles(pipeline, TEXT, 10),
     }
     pipeline.add_items(added_film())
-    answers["added"] = pipeline.recommend(history=history).frame()
+    answers["added"] = pipeline.recommend(text=WANTED).frame()
+    answers["added_history"] = pipeline.recommend(history=history, text=WANTED).frame()
     return answers
 
 
@@ -137,15 +140,15 @@ def _print(answers: dict[str, pl.DataFrame], seconds: float) -> None:
         f"science fiction among the ten: {science_fiction(answers['text'])}; zero-shot cosine "
         f"over the same texts: {science_fiction(answers['zero_shot'])}"
     )
-    print_frame(
-        f'for the same new user, after "{ADDED_TITLE}" was added', shown["added"], target=out
-    )
-    rank = _rank(answers["added"])
-    out.print(
-        f"the film added after the fit is shown at rank {rank}"
-        if rank
-        else "the film added after the fit is not among the ten"
-    )
+    title = f'after "{ADDED_TITLE}" was added, for the text "{WANTED}"'
+    print_frame(title, shown["added"], target=out)
+    for who, name in (
+        ("for that text", "added"),
+        ("with the three films before it", "added_history"),
+    ):
+        rank = _rank(answers[name])
+        where = f"at rank {rank}" if rank else "not among the ten"
+        out.print(f"the film added after the fit, {who}: {where}")
     out.print(f"done in {seconds:.0f} s")
 
 

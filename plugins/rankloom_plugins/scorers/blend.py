@@ -65,7 +65,10 @@ class Blend:
         and generator state give the same weights.
         """
         self._pass_on("calibrate", validation)
-        if self.config.weights is None and self.config.calibrate and len(self.children) > 1:
+        wanted = self.config.calibrate
+        if wanted is None:
+            wanted = self.config.weights is None
+        if wanted and len(self.children) > 1:
             judged = collect(self._standardised, validation, self.config.max_queries)
             if judged:
                 self.weights = calibrated(judged, self.weights, self.config.k)

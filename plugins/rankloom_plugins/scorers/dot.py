@@ -60,8 +60,9 @@ class Dot(nn.Module):
         left, right = queries.encoded.vectors, candidates.encoded.vectors
         if self.config.cosine:
             left, right = F.normalize(left, dim=-1), F.normalize(right, dim=-1)
-        # Scaling the queries costs q*d instead of q*n multiplications.
-        left = left * self._scale()
+        if self.log_scale is not None or self.config.temperature != 1.0:
+            # Scaling the queries costs q*d instead of q*n multiplications.
+            left = left * self._scale()
         if right.dim() == 2:
             values = left @ right.T
         else:

@@ -52,8 +52,9 @@ class BlendConfig(ComponentConfig):
     """The scorers to blend."""
     weights: list[float] | None = None
     """One weight a part, none negative; default: equal, or chosen on validation."""
-    calibrate: bool = True
-    """Choose the weights that maximise NDCG@k on validation; ignored where weights are given."""
+    calibrate: bool | None = None
+    """Choose the weights that maximise NDCG@k on validation; default: where none are given. With
+    both, parts that validation cannot judge (free text alone) keep the share given."""
     k: int = Field(default=10, ge=1)
     """Length of the list whose NDCG is maximised."""
     max_queries: int = Field(default=2000, ge=1)

@@ -293,3 +293,13 @@ def test_only_silent_parts_keep_their_shares() -> None:
     scorer = blend([Fixed(silent), Fixed(silent)])
     scorer.calibrate(validation(noisy_parts([1.0])[1], 30))
     assert scorer.weights.tolist() == [0.5, 0.5]
+
+
+def test_given_weights_are_shares_of_what_validation_cannot_judge() -> None:
+    parts, targets = noisy_parts([0.5, 4.0])
+    silent = Fixed(torch.full_like(parts[0].table, NAN))
+    both = blend(parts)
+    three = blend([*parts, silent], weights=[1, 1, 2], calibrate=True)
+    both.calibrate(validation(targets, 30))
+    three.calibrate(validation(targets, 30))
+    torch.testing.assert_close(three.weights, torch.tensor([*(both.weights / 2), 0.5]))
