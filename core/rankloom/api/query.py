@@ -78,7 +78,8 @@ class QueryResolver:
         """
         users = torch.tensor([self._user(query) for query in queries], dtype=torch.long)
         stored = self.positive.whole(users)
-        seen = self.seen.whole(users).items
+        # Mostly every event is a positive one, and both are the same store.
+        seen = (stored if self.seen is self.positive else self.seen.whole(users)).items
         plain = all(q.history is None and not q.append_history and not q.text for q in queries)
         times = torch.zeros_like(users)
         if plain:
@@ -189,7 +190,7 @@ def check_k(k: object) -> None:
     Raises:
         QueryError: It is no whole number from 1 on.
     """
-    if isinstance(k, bool) or not isinstance(k, SupportsIndex) or operator.index(k) < 1:
+    if isinstance(k, bool) or not isinstance(k, int | SupportsIndex) or operator.index(k) < 1:
         raise QueryError(f"k must be a whole number and at least 1, got {k!r}.")
 
 

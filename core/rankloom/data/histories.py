@@ -38,7 +38,7 @@ class HistoryStore:
     def whole(self, users: Tensor) -> History:
         """Return whole histories of ``users`` ``[q]``; -1 and later users have an empty one."""
         if len(users) == 1:
-            return self._one(int(users[0]))
+            return self._one(int(users))
         known = (users >= 0) & (users < self.n_users)
         if bool(known.all()):
             return self.all.select(users)
@@ -49,7 +49,7 @@ class HistoryStore:
         """A request for one user: slices of the store instead of gathered rows."""
         if not 0 <= user < self.n_users:
             return History.empty(1)
-        start, end = int(self._offsets[user]), int(self._offsets[user + 1])
+        start, end = self._offsets[user : user + 2].tolist()
         events = slice(start, end)
         return History(
             RaggedIndices(self.all.items.values[events], torch.tensor([0, end - start])),

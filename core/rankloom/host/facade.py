@@ -67,8 +67,10 @@ class Host:
             self._manager.register(plugin.plugin, plugin.found.name)
         self._manager.register(_Core(), "core")
         self._specs = self._collect()
+        self._hooked = {hook for plugin in self._loaded for hook in plugin.hooks}
         if os.environ.get("RANKLOOM_TRACE", "") not in ("", "0"):
             trace_calls(self._manager)
+            self._hooked |= set(STAGES)
 
     @staticmethod
     def load(
@@ -124,6 +126,8 @@ class Host:
         """
         if name not in STAGES:
             raise LookupError(f"There is no stage {name!r}; stages are {', '.join(STAGES)}.")
+        if name not in self._hooked:  # a request has no time to ask around for nobody
+            return core(context)
         token = _core_stage.set(core)
         try:
             return getattr(self._manager.hook, name)(context=context)

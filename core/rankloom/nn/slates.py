@@ -109,9 +109,8 @@ def pack_slates(scored: ScoredCandidates, columns: Tensor, log_probs: Tensor) ->
     if not values.shape[1]:
         return Slates(columns, values.new_full(columns.shape, torch.nan), log_probs)
     at, filled = columns.clamp(min=0), columns >= 0
-    items = scored.candidates.expand(values.shape[0]).gather(1, at)
     return Slates(
-        torch.where(filled, items, -1),
+        torch.where(filled, scored.candidates.at(at), -1),
         torch.where(filled, values.gather(1, at), torch.nan),
         torch.where(filled, log_probs, 0.0),
     )
@@ -120,8 +119,8 @@ def pack_slates(scored: ScoredCandidates, columns: Tensor, log_probs: Tensor) ->
 def stable_topk(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Largest ``k`` of each row of ``[q, n]``, best first, ties by lower column.
 
-    ``torch.topk`` leaves the order of ties open; rows whose ties cross the k-th place are gone
-    through once more, without sorting them whole.
+    ``torch.topk`` leaves the order of ties open; where there are any, the columns are put in order,
+    and rows whose ties cross the k-th place are gone through once more, without sorting them whole.
 
     Returns:
         Values and columns, both ``[q, min(k, n)]``.
@@ -131,6 +130,8 @@ def stable_topk(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
         empty = values[:, :0]
         return empty, torch.zeros_like(empty, dtype=torch.long)
     best = values.topk(min(k + 1, values.shape[1]), dim=1)  # one more, to see ties at the cut
+    if not bool((best.values[:, 1:] == best.values[:, :-1]).any()):
+        return best.values[:, :k], best.indices[:, :k]
     columns = best.indices[:, :k].sort(dim=1).values
     top, order = values.gather(1, columns).sort(dim=1, descending=True, stable=True)
     columns = columns.gather(1, order)

@@ -139,6 +139,9 @@ def last_real(tokens: Tensor, mask: Tensor) -> Tensor:
 
     Rows without a real position yield zeros.
     """
+    if tokens.shape[0] == 1:
+        length = mask.tolist()[0].count(True)
+        return tokens[:, length - 1] if length else torch.zeros_like(tokens[:, 0])
     lengths = mask.sum(1)
     rows = torch.arange(tokens.shape[0], device=tokens.device)
     picked = tokens[rows, (lengths - 1).clamp(min=0)]

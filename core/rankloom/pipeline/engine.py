@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -66,6 +66,10 @@ class Engine:
     retriever_k: int = 200
     handles: dict[str, ModelHandle] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # Made here and not on demand: under inference mode it would be of no use to training.
+        self._catalog = torch.arange(len(self.available), device=self.available.device)
+
     def exclusions(self, queries: QueryBatch) -> RaggedIndices | None:
         """Everything the guards keep away from each query."""
         parts = [rows for g in self.guards if (rows := g.exclude(queries)) is not None]
@@ -87,15 +91,11 @@ class Engine:
                 reasons=found.reasons,
             )
         ok = self.available if allowed is None else self.available & allowed
-        mask = ok.expand(len(queries), -1)
-        reasons = {}
-        if exclude is not None and len(exclude.values):
-            seen = torch.zeros(mask.shape, dtype=torch.bool, device=mask.device)
-            seen[exclude.row_ids(), exclude.values] = True
-            reasons["excluded"] = seen
-            mask = mask & ~seen
-        items = torch.arange(mask.shape[1], device=mask.device)
-        return CandidateBatch(items, mask, reasons=reasons)
+        if exclude is None or not len(exclude.values):
+            return CandidateBatch(self._catalog, ok.expand(len(queries), -1), whole=True)
+        seen = ok.new_zeros(len(queries), len(ok))
+        seen[exclude.row_ids(), exclude.values] = True
+        return CandidateBatch(self._catalog, ok & ~seen, reasons={"excluded": seen}, whole=True)
 
     def score(self, queries: QueryBatch, candidates: CandidateBatch) -> tuple[Scores, Tensor]:
         """Score; queries about which nothing is known go to the fallback.
@@ -103,13 +103,24 @@ class Engine:
         Returns:
             The scores and ``[q]`` bool: the fallback answered.
         """
-        scores: Scores = self.scorer.score(queries, candidates)
-        allowed = candidates.allowed(len(queries))
-        helpless = ~(allowed & ~scores.values.isnan()).any(1)
-        if not bool(helpless.any()):
-            return scores, helpless
-        other: Scores = self.fallback.score(queries, candidates)
-        return scores.otherwise(other, helpless), helpless
+        scored, helpless = self._scored(queries, candidates)
+        return scored.scores, helpless
+
+    def _scored(
+        self, queries: QueryBatch, candidates: CandidateBatch
+    ) -> tuple[ScoredCandidates, Tensor]:
+        """What the policy decides on, and ``[q]`` bool: the fallback answered."""
+        scored = ScoredCandidates(
+            queries,
+            candidates,
+            self.scorer.score(queries, candidates),
+            lambda name: self.context(queries, candidates, name),
+        )
+        helpless = ~scored.usable.any(1)
+        if bool(helpless.any()):
+            other: Scores = self.fallback.score(queries, candidates)
+            scored = replace(scored, scores=scored.scores.otherwise(other, helpless))
+        return scored, helpless
 
     def context(self, queries: QueryBatch, candidates: CandidateBatch, name: str | None) -> Context:
         """Return vectors of a model for a policy.
@@ -154,10 +165,7 @@ class Engine:
             both = [rows for rows in (kept_away, also_exclude) if rows is not None]
             kept_away = RaggedIndices.cat_rows(both)
         candidates = self.candidates(queries, kept_away, allowed)
-        scores, helpless = self.score(queries, candidates)
-        scored = ScoredCandidates(
-            queries, candidates, scores, lambda name: self.context(queries, candidates, name)
-        )
+        scored, helpless = self._scored(queries, candidates)
         slates: Slates = (policy or self.policy).decide(scored, k, self.guards, generator)
         if observe:
             for guard in self.guards:

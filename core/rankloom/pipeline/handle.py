@@ -51,7 +51,8 @@ class ModelHandle:
         encoded, present = self.model.encode_queries(queries.to(vectors.device), vectors)
         if was_training:
             self.model.train()
-        encoded, present = encoded.to(queries.device), present.to(queries.device)
+        if vectors.device != queries.device:
+            encoded, present = encoded.to(queries.device), present.to(queries.device)
         self._last = (weakref.ref(queries), self.table.version, encoded, present)
         return encoded, present
 
@@ -68,7 +69,8 @@ class ModelHandle:
         if fields is not None:
             ready, offered = fields.attach(ready, offered)
         scores: Scores = self.model.scorer(self.task).score(ready, offered)
-        known = known.to(device)
-        if not (bool(present.all()) and bool(known.all())):
-            scores = scores.masked(present & known[:, None])
-        return scores.to(home)
+        if not all(known.tolist()):
+            present = present & known.to(device)[:, None]
+        elif present is self.table.present and self.table.complete:
+            return scores.to(home)
+        return scores.masked(present).to(home)

@@ -75,6 +75,7 @@ class ItemTable:
         self.present = torch.empty(0, dtype=torch.bool)
         self._tokens: Encoded | None = None
         self.version = 0
+        self._complete: tuple[Tensor, bool] | None = None
         self.encoded = 0
 
     def __len__(self) -> int:
@@ -90,6 +91,13 @@ class ItemTable:
         for fields in self.model.scorer_fields.values():
             fields.load(items, cache)
         return self.encoded
+
+    @property
+    def complete(self) -> bool:
+        """True if every item is present."""
+        if self._complete is None or self._complete[0] is not self.present:
+            self._complete = self.present, bool(self.present.all())
+        return self._complete[1]
 
     def device(self) -> torch.device:
         """Where the model lives."""
@@ -109,7 +117,7 @@ class ItemTable:
         """
         items = candidates.items
         tokens = self._with_tokens() if self.model.items.tokens else None
-        if candidates.shared and len(items) == len(self) and _is_range(items):
+        if len(items) == len(self) and (candidates.whole or _is_range(items)):
             return tokens or Encoded(self.vectors), self.present
         known = (items >= 0) & (items < len(self))
         at = items.masked_fill(~known, 0)
@@ -189,7 +197,7 @@ class ItemTable:
 
 
 def _is_range(items: Tensor) -> bool:
-    return bool((items == torch.arange(len(items), device=items.device)).all())
+    return items.dim() == 1 and bool((items == torch.arange(len(items), device=items.device)).all())
 
 
 def _missing_like(features: Features) -> Features:

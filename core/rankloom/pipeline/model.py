@@ -105,16 +105,17 @@ class Model(nn.Module):
             positions: ``[n_items]`` row of each item in ``table``, or None where they are equal.
         """
         items = features["items"]
-        rows = items.clamp(min=0)
         # An item newer than the table (or outside it) has no vector yet: it reads as missing.
-        known = (items >= 0) & (rows < (len(table) if positions is None else len(positions)))
-        rows = rows.masked_fill(~known, 0)
+        rows = items.clamp(min=0, max=len(table if positions is None else positions) - 1)
+        known = rows == items
         if positions is not None:
             rows = positions[rows]
             known = known & (rows >= 0)
             rows = rows.clamp(min=0)
         # F.embedding's backward is much cheaper than advanced indexing's on a CPU.
-        vectors = nn.functional.embedding(rows, table) * known[..., None].to(table.dtype)
+        vectors = nn.functional.embedding(rows, table)
+        if not (known.is_cpu and bool(known.all())):  # elsewhere, to look would be to wait
+            vectors = vectors * known[..., None]
         pseudo = (history.pseudo or {}).get(self.name)
         if pseudo is not None and len(pseudo):
             rank = (history.items.values == -1).cumsum(0) - 1

@@ -91,7 +91,9 @@ class PhaseQueries:
             for queries, targets, values in self.blocks(size):
                 mask = allowed.repeat(len(queries), 1)
                 mask[queries.seen.row_ids(), queries.seen.values] = False
-                yield ValidationBlock(queries, CandidateBatch(items, mask), targets, values)
+                yield ValidationBlock(
+                    queries, CandidateBatch(items, mask, whole=True), targets, values
+                )
 
         generator = torch.Generator().manual_seed(seed)
         return ValidationData(make, generator, len(self))

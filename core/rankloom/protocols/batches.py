@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -65,7 +65,16 @@ class QueryBatch:
 
     def with_encoded(self, encoded: Encoded) -> QueryBatch:
         """Return the same queries with a model's vectors."""
-        return replace(self, encoded=encoded)
+        return QueryBatch(
+            self.users,
+            self.history,
+            self.seen,
+            self.times,
+            encoded,
+            self.fields,
+            self.text_vectors,
+            self.has_text,
+        )
 
     def to(self, device: torch.device | str) -> QueryBatch:
         """Return the queries on ``device``."""
@@ -107,6 +116,8 @@ class CandidateBatch:
         encoded: Item vectors ``[n, d]`` or ``[q, n, d]`` of the model that is scoring.
         lookup: Returns features by encoder name and item indices (set by core).
         reasons: ``{reason: [q, n] bool}``: why an entry is masked, for the trace.
+        whole: ``items`` is the whole catalog in order, 0 to n - 1 without padding. Nobody has to
+            look for padding then, nor gather rows of a table.
     """
 
     items: Tensor
@@ -115,6 +126,7 @@ class CandidateBatch:
     encoded: Encoded | None = None
     lookup: Callable[[str, Tensor], Features] | None = None
     reasons: Mapping[str, Tensor] = field(default_factory=dict)
+    whole: bool = False
 
     @property
     def shared(self) -> bool:
@@ -150,18 +162,27 @@ class CandidateBatch:
             None if self.encoded is None else self.encoded.to(device),
             self.lookup,
             {name: mask.to(device) for name, mask in self.reasons.items()},
+            self.whole,
         )
 
     def with_encoded(self, encoded: Encoded) -> CandidateBatch:
         """Return the same candidates with a model's vectors."""
-        return replace(self, encoded=encoded)
+        return CandidateBatch(
+            self.items, self.mask, self.log_q, encoded, self.lookup, self.reasons, self.whole
+        )
 
     def expand(self, q: int) -> Tensor:
         """Return the items as ``[q, n]``."""
         return self.items.expand(q, -1) if self.shared else self.items
 
+    def at(self, columns: Tensor) -> Tensor:
+        """Return the items ``[q, k]`` in columns ``[q, k]``, each from 0 to n - 1."""
+        return columns if self.whole else self.expand(columns.shape[0]).gather(1, columns)
+
     def allowed(self, q: int) -> Tensor:
-        """Return the mask as ``[q, n]`` bool; padding is never allowed."""
+        """Return the mask as ``[q, n]`` bool, to be read only; padding is never allowed."""
+        if self.whole and self.mask is not None:
+            return self.mask
         real = self.expand(q) >= 0
         return real if self.mask is None else real & self.mask
 

@@ -100,11 +100,11 @@ class Encoded:
 
         ``where`` and not a product: 0 × inf of a broken encoding would be NaN for everybody.
         """
+        if keep.is_cpu and bool(keep.all()):  # elsewhere, to look would be to wait
+            return self
         return Encoded(
-            torch.where(keep[:, None], self.vectors, torch.zeros_like(self.vectors)),
-            None
-            if self.tokens is None
-            else torch.where(keep[:, None, None], self.tokens, torch.zeros_like(self.tokens)),
+            torch.where(keep[:, None], self.vectors, 0.0),
+            None if self.tokens is None else torch.where(keep[:, None, None], self.tokens, 0.0),
             None if self.mask is None else self.mask & keep[:, None],
         )
 

@@ -116,10 +116,22 @@ class History:
             at = self.items.offsets[1:, None] - width + steps
         return at.masked_fill(~mask, 0), mask
 
+    def _crop_one(self, start: int, end: int) -> dict[str, Tensor]:
+        """Crop a single history to some events: it needs no padding."""
+        at = torch.arange(start, end, device=self.values.device).unsqueeze(0)
+        return {
+            "items": self.items.values[None, start:end],
+            "at": at,
+            "values": self.values[None, start:end],
+            "times": self.times[None, start:end],
+            "mask": torch.ones_like(at, dtype=torch.bool),
+        }
+
     def crop(self, max_length: int, *, side: str = "right") -> dict[str, Tensor]:
         """Crop to the last ``max_length`` events and pad; what a ``collate`` needs.
 
-        Works for a batch of nothing but empty histories too, of which no position can be read.
+        Works for a batch of nothing but empty histories too, of which no position can be read. The
+        tensors are to be read only: those of a single history are views of it.
 
         Args:
             max_length: Events kept of each history.
@@ -130,6 +142,11 @@ class History:
             at padding), ``values`` (NaN at padding), ``times`` (0 at padding) and ``mask``, all
             ``[q, t]`` with ``t`` at least 1.
         """
+        if len(self) == 1:
+            start, end = self.items.offsets.tolist()
+            start = max(start, end - max_length)
+            if start < end:
+                return self._crop_one(start, end)
         at, mask = self.padded(max_length, side=side)
         return {
             "items": self.take(self.items.values, at, mask, -1),

@@ -32,10 +32,12 @@ class RaggedIndices:
     @property
     def lengths(self) -> Tensor:
         """``[n]`` int64."""
-        return self.offsets[1:] - self.offsets[:-1]
+        return self.offsets.diff()
 
     def row_ids(self) -> Tensor:
         """``[total]`` int64: the row each value belongs to."""
+        if len(self) == 1:
+            return torch.zeros_like(self.values)
         rows = torch.arange(len(self), device=self.values.device)
         return torch.repeat_interleave(rows, self.lengths)
 

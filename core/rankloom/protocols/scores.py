@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -38,7 +39,7 @@ class Scores:
         Args:
             known: Bool, broadcastable to ``[q, n]``.
         """
-        return self._mapped(lambda x: x.masked_fill(~known, torch.nan))
+        return self._mapped(lambda x: torch.where(known, x, torch.nan))
 
     def otherwise(self, other: Scores, rows: Tensor) -> Scores:
         """Return these scores with ``other``'s in the rows ``[q]`` bool where these say nothing.
@@ -121,8 +122,13 @@ class ScoredCandidates:
             raise LookupError("this pipeline has no model that yields vectors")
         return self.contexts(model)
 
+    @cached_property
+    def usable(self) -> Tensor:
+        """``[q, n]`` bool: allowed, and its score is known."""
+        values = self.scores.values
+        known = values == values  # NaN alone differs from itself
+        return self.candidates.allowed(values.shape[0]) & known
+
     def utilities(self) -> Tensor:
         """``[q, n]`` scores with -inf at everything masked or unknown."""
-        values = self.scores.values
-        allowed = self.candidates.allowed(values.shape[0]) & ~values.isnan()
-        return values.masked_fill(~allowed, -torch.inf)
+        return torch.where(self.usable, self.scores.values, -torch.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ class GreedyPolicy:
         if not silent(guards):
             return fill_slots(scored, k, guards, _best)
         values, columns = stable_topk(scored.utilities(), k)
+        if columns.shape[1] == k and min(values[:, -1].tolist(), default=0.0) > -math.inf:
+            return Slates(scored.candidates.at(columns), values, torch.zeros_like(values))
         columns = torch.where(values > -torch.inf, columns, -1)
         if columns.shape[1] < k:
             columns = torch.nn.functional.pad(columns, (0, k - columns.shape[1]), value=-1)

@@ -14,4 +14,5 @@ def collate_history(history: History, max_length: int) -> Features:
         Features with ``items`` (-1 at padding), ``at``, ``values`` (NaN at padding), ``times``
         (0 at padding) and ``mask``, all ``[q, t]``; ``present`` is False for an empty history.
     """
-    return Features(history.crop(max_length), history.lengths > 0)
+    cropped = history.crop(max_length)
+    return Features(cropped, cropped["mask"].any(1))

@@ -65,6 +65,8 @@ def test_last_real_position_and_empty_rows() -> None:
     tokens = torch.arange(12.0).view(2, 3, 2)
     mask = torch.tensor([[True, True, False], [False, False, False]])
     assert last_real(tokens, mask).tolist() == [[2.0, 3.0], [0.0, 0.0]]
+    for row in ([0], [1]):  # a request
+        assert torch.equal(last_real(tokens[row], mask[row]), last_real(tokens, mask)[row])
 
 
 def test_post_norm_stack_has_no_second_norm() -> None:

@@ -57,6 +57,27 @@ def test_crop_keeps_the_last_events_on_either_side() -> None:
     assert wide[..., 2].tolist() == [[1, 2], [9, 9], [3, 9]]
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_one_history_crops_like_one_of_many(side: str) -> None:
+    whole = _history([[1, -1, 3], [1, -1, 3]])
+    one = whole.select(torch.tensor([0])).crop(2, side=side)
+    for name, tensor in whole.crop(2, side=side).items():
+        assert torch.equal(one[name], tensor[:1]), name
+    assert torch.equal(RaggedIndices.from_lists([[5, 6]]).row_ids(), torch.zeros(2).long())
+
+
+def test_a_whole_catalog_needs_no_gathering() -> None:
+    mask = torch.tensor([[True, False, True]])
+    whole = CandidateBatch(torch.arange(3), mask, whole=True)
+    plain = CandidateBatch(torch.arange(3), mask)
+    columns = torch.tensor([[2, 0]])
+    for batch in (whole, plain, whole.with_encoded(Encoded(torch.zeros(3, 2)))):
+        assert torch.equal(batch.allowed(1), mask)
+        assert torch.equal(batch.at(columns), columns)
+    assert whole.with_encoded(Encoded(torch.zeros(3, 2))).whole
+    assert CandidateBatch(torch.tensor([7, 8, 9])).at(columns).tolist() == [[9, 7]]
+
+
 def test_decisions_find_what_was_shown(world: World) -> None:
     scored = world.scored(6)
     items = scored.candidates.items
