@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rankloom.protocols import Encoded, Features, RaggedIndices
 from rankloom.testing.compare import Outputs
-from rankloom.testing.subject import Subject
-from rankloom.testing.world import DIM, World
+from rankloom.testing.subject import Subject, fusion_dims
+from rankloom.testing.world import World
 
 __all__ = ["Driver", "driver_of", "history_features", "objective_scores"]
 
@@ -114,7 +114,7 @@ def _history_rows(inputs: Inputs, rows: Tensor) -> Inputs:
 
 def _fusion_inputs(subject: Subject, component: Any) -> Inputs:
     generator = torch.Generator().manual_seed(5)
-    dims = {"a": 4, "b": 6, "c": DIM}
+    dims = fusion_dims(subject.spec)
     encoded = {name: Encoded(torch.randn(7, d, generator=generator)) for name, d in dims.items()}
     rows = torch.arange(7)
     present = {"a": rows % 2 == 0, "b": rows % 3 > 0, "c": rows != 5}

@@ -20,7 +20,7 @@ from rankloom.protocols import Build
 from rankloom.testing.doubles import InnerProduct, WordEncoder
 from rankloom.testing.world import DIM, World, make_world
 
-__all__ = ["Blocked", "Subject"]
+__all__ = ["Blocked", "Subject", "fusion_dims"]
 
 
 class Blocked(AssertionError):
@@ -172,7 +172,7 @@ class Subject:
 
     def _build(self, world: World, seed: int) -> Build:
         kinds: dict[str, dict[str, int]] = {
-            "fusion": {"a": 4, "b": 6, "c": DIM},
+            "fusion": fusion_dims(self.spec),
             "scorer": {"query": DIM, "items": DIM},
             "encoder": {"items": DIM},
         }
@@ -185,6 +185,13 @@ class Subject:
             child=_child,
             model=lambda name, task: InnerProduct(),
         )
+
+
+def fusion_dims(spec: ComponentSpec) -> dict[str, int]:
+    """Return the widths a fusion is driven with; equal ones where its spec says ``equal_dims``."""
+    if spec.flags.get("equal_dims"):
+        return dict.fromkeys(("a", "b", "c"), DIM)
+    return {"a": 4, "b": 6, "c": DIM}
 
 
 def _with_field(build: Build, spec: FieldSpec) -> Build:

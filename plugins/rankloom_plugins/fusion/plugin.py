@@ -49,5 +49,5 @@ def register_fusions() -> list[ComponentSpec]:
     return [
         component(ConcatConfig, "rankloom_plugins.fusion.concat:ConcatFusion"),
         component(GatedConfig, "rankloom_plugins.fusion.gated:GatedFusion"),
-        component(SumConfig, "rankloom_plugins.fusion.sum:SumFusion"),
+        component(SumConfig, "rankloom_plugins.fusion.sum:SumFusion", equal_dims=True),
     ]

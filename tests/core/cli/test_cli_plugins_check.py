@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from rankloom import register
 from rankloom.cli import app
 from rankloom.host import reset_host
 
@@ -61,12 +60,8 @@ def test_a_builtin_passes() -> None:
     assert "guard:seen" in check("plugins", "check", "guards", code=0).stdout
 
 
-def test_the_example_package_passes(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(repo_root / "examples" / "third_party_plugin"))
-    import rankloom_acme.plugin  # type: ignore[import-not-found]
-
-    register(rankloom_acme.plugin)
-    table = check("plugins", "check", "rankloom_acme", code=0).stdout
+def test_the_example_package_passes() -> None:
+    table = check("plugins", "check", "", code=0).stdout
     assert "encoder:acme.trigrams" in table
     assert "scorer:acme.cosine" in table
     assert "FAILED" not in table
@@ -83,7 +78,7 @@ def test_what_is_wrong_is_listed(tmp_path: Path) -> None:
         sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
         sys.modules.pop("plugin_that_breaks", None)
     assert "FAILED" in done.stdout
-    assert "settings without a docstring under them: power" in done.stdout
+    assert any("docstring" in str(one) and "power" in str(one) for one in found["checks"])
     failed = {one["check"] for one in found["checks"] if one["outcome"] == "failed"}
     assert {"check_config_described", "check_deterministic"} <= failed
     assert not found["passed"]

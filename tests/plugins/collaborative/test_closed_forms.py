@@ -79,9 +79,11 @@ TRAIN = training(SEQUENCES, [(0, 8), (2, 8)])
 BUILDS: dict[str, Any] = {
     "popularity": lambda: Popularity(PopularityConfig(), Build()),
     "ease": lambda: Ease(EaseConfig(l2=0.7), Build()),
-    "markov": lambda: Markov(MarkovConfig(window=3, window_decay=0.9, decay=0.8), Build()),
+    "markov": lambda: Markov(
+        MarkovConfig(window=3, window_decay=0.9, shrinkage=20, decay=0.8), Build()
+    ),
     "sparse": lambda: Markov(
-        MarkovConfig(window=3, window_decay=0.9, decay=0.8, dense_items=0), Build()
+        MarkovConfig(window=3, window_decay=0.9, shrinkage=20, decay=0.8, dense_items=0), Build()
     ),
 }
 HISTORY_MODELS = ["ease", "markov", "sparse"]
@@ -156,7 +158,7 @@ def test_markov_sums_decayed_transitions(name: str) -> None:
 
 
 def test_markov_uses_the_latest_events_that_something_followed() -> None:
-    markov = Markov(MarkovConfig(window=3, max_length=2), Build())
+    markov = Markov(MarkovConfig(window=3, shrinkage=20, max_length=2), Build())
     markov.fit(TRAIN)
     long = markov.score(queries([[5, 3, 1, 2]]), catalog()).values
     # 6 is always last, 7 unknown, -1 a pseudo-item: none of them pushes the others back.
@@ -247,7 +249,7 @@ def test_ease_refuses_a_universe_that_would_not_fit() -> None:
 
 
 def test_transitions_do_not_cross_users() -> None:
-    markov = Markov(MarkovConfig(window=50, window_decay=0.9), Build())
+    markov = Markov(MarkovConfig(window=50, window_decay=0.9, shrinkage=20), Build())
     markov.fit(TRAIN)
     assert markov.matrix is not None
     np.testing.assert_allclose(markov.matrix.numpy(), brute_markov(50, 0.9, 20.0), rtol=1e-5)
