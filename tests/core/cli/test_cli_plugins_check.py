@@ -61,7 +61,7 @@ def test_a_builtin_passes() -> None:
 
 
 def test_the_example_package_passes() -> None:
-    table = check("plugins", "check", "", code=0).stdout
+    table = check("plugins", "check", "acme", code=0).stdout
     assert "encoder:acme.trigrams" in table
     assert "scorer:acme.cosine" in table
     assert "FAILED" not in table
