@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,3 +35,41 @@ def shared_data() -> Path:
 def ml_small() -> Path:
     """The MovieLens data that ships with the examples."""
     return ROOT / "examples" / "data" / "ml-latest-small"
+
+
+@pytest.fixture
+def small_checkout(
+    tmp_path: Path, ml_small: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[int], Path]:
+    """Go to the folder a reader would be in, with 60 users and one epoch.
+
+    Its argument: films of fewer ratings are left out (each text costs a run of the language model).
+    """
+
+    def made(at_least: int = 1) -> Path:
+        data = tmp_path / "examples" / "data" / "ml-latest-small"
+        data.mkdir(parents=True)
+        log = _cut(ml_small / "ratings.csv", 0, {str(user) for user in range(1, 61)})
+        counts = Counter(row.split(",")[1] for row in log[1:])
+        films = {film for film, n in counts.items() if n >= at_least}
+        log = [log[0], *(row for row in log[1:] if row.split(",")[1] in films)]
+        movies = _cut(ml_small / "movies.csv", 0, films)
+        for name, rows in (("ratings.csv", log), ("movies.csv", movies)):
+            (data / name).write_text("\n".join(rows) + "\n", encoding="utf-8")
+        for example in (ROOT / "examples").glob("*.yaml"):
+            config = yaml.safe_load(example.read_text(encoding="utf-8"))
+            for model in [*config.get("models", {}).values(), config.get("model")]:
+                if model and "training" in model:  # zero-shot models have none
+                    model["training"]["epochs"] = 1
+            path = tmp_path / "examples" / example.name
+            path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    return made
+
+
+def _cut(path: Path, column: int, kept: set[str]) -> list[str]:
+    """The header and the rows with one of ``kept`` in ``column``."""
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    return [header, *(row for row in rows if row.split(",")[column] in kept)]

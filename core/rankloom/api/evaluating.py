@@ -11,6 +11,7 @@ import torch
 from rankloom.config import PipelineConfig
 from rankloom.data.dataset import Dataset, Phase, SplitResult
 from rankloom.evaluation.compare import best_part, compare_results
+from rankloom.evaluation.membership import is_member
 from rankloom.evaluation.ranking import RankingAccumulator, RankingResult
 from rankloom.evaluation.rating import RatingAccumulator, RatingResult
 from rankloom.evaluation.report import EvaluationReport
@@ -40,6 +41,7 @@ class Judge:
     Attributes:
         metrics: As given.
         seconds: As given.
+        recall: Share of the targets that the retriever offered, in the row last judged with one.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Judge:
         self.split = split
         self.metrics = metrics
         self.seconds = seconds or {}
+        self.recall = 1.0
         self.headline = f"{metrics[0].name}@{max(config.evaluation.k)}"
 
     def phase(self, name: str) -> Phase:
@@ -68,10 +71,18 @@ class Judge:
     def rank(
         self, scorer: Any, phase: Phase, tell: Callable[[int, int], None] | None = None
     ) -> RankingResult:
-        """Judge one scorer on a phase, greedily, under the phase's exclusions."""
+        """Judge one scorer on a phase, greedily, under the phase's exclusions.
+
+        The pipeline's own scorer is judged as it serves, with guards and retriever; any other has
+        neither, so that rows differ by their scorer alone.
+        """
         evaluation = self.config.evaluation
-        accumulator = RankingAccumulator(self.metrics, evaluation.k, len(self.dataset.items))
-        engine = replace(self.engine, scorer=scorer, guards=[])
+        n_items = len(self.dataset.items)
+        accumulator = RankingAccumulator(self.metrics, evaluation.k, n_items)
+        engine = self.engine
+        if scorer is not self.parts.scorer:
+            engine = replace(engine, scorer=scorer, guards=[], retriever=None)
+        retrieved = torch.zeros(2, dtype=torch.long)
         queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
         generator = torch.Generator().manual_seed(self.config.seed)
         done = 0
@@ -80,15 +91,22 @@ class Judge:
                 batch,
                 max(evaluation.k),
                 generator,
-                exclude=batch.seen,
+                also_exclude=batch.seen,
                 allowed=phase.candidates,
                 policy=self.parts.greedy,
                 observe=False,
             )
             accumulator.add(batch.users, outcome.slates.items, targets)
+            if engine.retriever is not None:
+                offered = outcome.scored.candidates
+                items = offered.expand(len(batch)).masked_fill(~offered.allowed(len(batch)), -1)
+                found = is_member(items, targets, n_items).sum()
+                retrieved += torch.stack([found, torch.tensor(len(targets.values))])
             done += len(batch)
             if tell is not None:
                 tell(done, len(queries))
+        if engine.retriever is not None:
+            self.recall = float(retrieved[0] / retrieved[1].clamp(min=1))
         return accumulator.result()
 
     def rate(self, phase: Phase) -> RatingResult | None:
@@ -96,8 +114,7 @@ class Judge:
         tasks = [task for model in self.parts.models.values() for task in model.tasks]
         if not any(task.objective.target == "rating" for task in tasks):
             return None
-        values = self.dataset.interactions.values
-        low, high = values[~values.isnan()].aminmax()
+        low, high = self.dataset.value_range
         accumulator = RatingAccumulator()
         queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
         for block in queries.ratings(4096):
@@ -134,6 +151,7 @@ class Judge:
         )
         if not results:
             return base
+        notes = self._notes(rows)  # before the validation phase is judged
         hybrid, best = self._hybrid(rows, tell)
         compared = compare_results(
             results,
@@ -141,7 +159,7 @@ class Judge:
             hybrid=hybrid,
             best=best,
             fit_seconds={name: self._seconds(scorer) for name, scorer in rows.items()},
-            notes=self._notes(rows),
+            notes=notes,
             resamples=resamples,
             seed=self.config.seed,
         )
@@ -194,9 +212,11 @@ class Judge:
         return total
 
     def _notes(self, rows: Mapping[str, Any]) -> dict[str, str]:
+        """The retriever's depth and recall, at the row that goes through it."""
         if self.engine.retriever is None:
             return {}
-        return dict.fromkeys(rows, f"retriever k = {self.engine.retriever_k}")
+        note = f"retriever k = {self.engine.retriever_k}, recall {self.recall:.4f}"
+        return {name: note for name, scorer in rows.items() if scorer is self.parts.scorer}
 
 
 def judge_of(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +15,8 @@ from torch import Tensor
 from rankloom.api.progress import Tell
 from rankloom.config import ModelConfig, PipelineConfig
 from rankloom.data.cache import EmbeddingCache
-from rankloom.data.dataset import Dataset, Phase, SplitResult
-from rankloom.pipeline.builder import Parts, leaves
+from rankloom.data.dataset import Dataset, HistoryRule, Phase, SplitResult
+from rankloom.pipeline.builder import Parts
 from rankloom.pipeline.handle import ModelHandle
 from rankloom.pipeline.phases import PhaseQueries
 from rankloom.protocols import TrainData
@@ -144,7 +144,7 @@ class Fitter:
             self._model(name, model_config, train, validation, (epochs or {}).get(name))
             self.log.seconds[name] = time.perf_counter() - started
         for key, scorer in self.parts.scorers.items():
-            with self._timed(key, f"fit {key.removeprefix('scorer.')}"):
+            with self._timed(key, f"fit {key.rpartition('-')[0]}"):  # without its digest
                 if hasattr(scorer, "prepare"):
                     scorer.prepare(train)
                 if hasattr(scorer, "fit"):
@@ -201,9 +201,8 @@ class Fitter:
         validate = None
         if validation is not None and len(validation.targets):
             queries = PhaseQueries(self.dataset, validation, self.parts.query_fields)
-            validate = Validator(
-                ModelHandle(model, table), queries, settings, self.config.evaluation.block_size
-            )
+            handle, size = ModelHandle(model, table), self.config.evaluation.block_size
+            validate = Validator(handle, queries, settings, self.parts.watched[name], size)
         feed = self._feed(name, train)
         batches = Batches(feed, settings.batch_size, self.config.seed)
         directory = self.directory / ("refit" if validation is None else "fit") / name
@@ -233,12 +232,12 @@ class Fitter:
             return SequenceFeed(train, self.parts.query_fields, min(lengths, default=None))
         return PairFeed(train, self.parts.query_fields, rule, rated)
 
-    def history_rule(self, rated: bool) -> Literal["before", "others"]:
-        """``data.history``, or its default: ``others`` for random splits and ratings."""
+    def history_rule(self, rated: bool) -> HistoryRule:
+        """``data.history``, or its default: the split's own, ``others`` for ratings."""
         chosen = self.config.data.history
         if chosen is not None:
             return chosen
-        return "others" if rated or self.config.data.split.type in ("random", "files") else "before"
+        return "others" if rated else self.split.history_rule
 
     def _calibrate(self) -> None:
         phase = self.split.validation
@@ -246,9 +245,9 @@ class Fitter:
             return
         queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
         for key, scorer in self.parts.composites.items():
-            if hasattr(scorer, "calibrate") and any(True for _ in leaves(scorer)):
+            if hasattr(scorer, "calibrate"):
                 size = self.config.evaluation.block_size
-                with self._timed(key, f"calibrate {key}"):
+                with self._timed(key, f"calibrate {key.rpartition('-')[0]}"):
                     scorer.calibrate(queries.validation(size, self.config.seed))
 
     @contextmanager

@@ -9,6 +9,7 @@ from rankloom.api.query import check_k, unknown_id
 from rankloom.api.slate import Slate
 from rankloom.data.tables import Table
 from rankloom.errors import QueryError, did_you_mean
+from rankloom.nn.encoding import encode_values
 from rankloom.pipeline.builder import Parts
 
 __all__ = ["similar_items", "similar_to_text"]
@@ -47,11 +48,11 @@ def similar_to_text(items: Table, parts: Parts, field: str | None, text: str, k:
     for table in parts.tables.values():
         for name, encoder in table.model.items.encoders.items():
             if table.fields[name].removeprefix("item.") == field:
-                features = encoder.precompute(encoder.collate([text]))
+                features, _ = encode_values(encoder, [text], cache=None)
                 with torch.inference_mode():
-                    wanted = encoder(features).vectors[0]
-                    vectors = encoder(table.features[name]).vectors
-                return _nearest(items, vectors, table.features[name].present, wanted, k, -1)
+                    wanted, _ = table.model.items.run(name, features)
+                    known, present = table.model.items.run(name, table.features[name])
+                return _nearest(items, known.vectors, present, wanted.vectors[0], k, -1)
     raise QueryError(
         "No item encoder of this pipeline reads text. Add one (for example {type: bert, "
         "field: title}) and fit again."

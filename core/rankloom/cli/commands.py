@@ -46,13 +46,15 @@ def _command(spec: ComponentSpec) -> Any:
 def _function(spec: ComponentSpec) -> Callable[..., None]:
     """Return a function whose signature is the config's fields."""
 
+    parameters = list(_parameters(spec))
+
     def call(**options: Any) -> None:
         given = {name: value for name, value in options.items() if value not in (None, [])}
         code = _run(spec, given)
         if code:
             raise typer.Exit(code)
 
-    parameters = list(_parameters(spec))
+    # typer reads options off a signature; functions have this attribute, their stub does not.
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     return call

@@ -6,16 +6,13 @@ from collections.abc import Iterator
 
 from rankloom.components import ComponentConfig
 from rankloom.config.explain import Loc
-from rankloom.config.models import ModelConfig, TaskConfig, TowerConfig
+from rankloom.config.models import RATING_ERRORS, ModelConfig, TaskConfig, TowerConfig
 from rankloom.errors import did_you_mean
 from rankloom.registry import Registry
 
 __all__ = ["check_model"]
 
 _Found = Iterator[tuple[Loc, str]]
-
-#: Validation measures that are not metric components.
-_MEASURES = ("rmse", "mae", "loss")
 
 
 def check_model(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
@@ -31,6 +28,8 @@ def check_model(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
     for index, task in enumerate(model.tasks):
         yield from _task(task, model, (*loc, "tasks", index), registry)
     yield from _dims(model, loc, registry)
+    yield from _equal_dims(model.items, (*loc, "items"), registry)
+    yield from _equal_dims(model.queries, (*loc, "queries"), registry)
     yield from _monitor(model, loc, registry)
 
 
@@ -111,6 +110,22 @@ def _dims(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
         )
 
 
+def _equal_dims(tower: TowerConfig, loc: Loc, registry: Registry) -> _Found:
+    """A fusion that adds encodings up needs them of one width, where the config says how wide."""
+    spec = None if tower.fusion is None else registry.of(tower.fusion, "fusion")
+    if spec is None or not spec.flags.get("equal_dims"):
+        return
+    dims = {name: getattr(encoder, "dim", None) for name, encoder in tower.encoders.items()}
+    known = {name: dim for name, dim in dims.items() if isinstance(dim, int)}
+    if len(set(known.values())) > 1:
+        yield (
+            (*loc, "fusion"),
+            f"{spec.name!r} adds up encodings of one width, but they have "
+            f"{', '.join(f'{name}: {dim}' for name, dim in known.items())}; make their 'dim' "
+            f"equal, or use a fusion that maps them to one width.",
+        )
+
+
 def _width(tower: TowerConfig, registry: Registry) -> int | None:
     source: ComponentConfig | None = tower.fusion
     if source is None and len(tower.encoders) == 1:
@@ -124,7 +139,7 @@ def _width(tower: TowerConfig, registry: Registry) -> int | None:
 
 def _monitor(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
     measure = model.training.monitor.partition("@")[0]
-    names = [*(spec.name for spec in registry.specs("metric")), *_MEASURES]
+    names = [*(spec.name for spec in registry.specs("metric")), *RATING_ERRORS]
     if model.tasks and measure not in names:
         yield (
             (*loc, "training", "monitor"),

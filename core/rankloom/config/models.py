@@ -20,7 +20,11 @@ from rankloom.config.refs import (
 )
 from rankloom.errors import did_you_mean
 
-__all__ = ["ModelConfig", "TaskConfig", "TowerConfig", "TrainingConfig"]
+__all__ = ["RATING_ERRORS", "ModelConfig", "TaskConfig", "TowerConfig", "TrainingConfig"]
+
+
+#: Measures of predicted ratings that training may watch, beside every metric that is installed.
+RATING_ERRORS = ("rmse", "mae")
 
 
 class TowerConfig(Section):
@@ -114,7 +118,8 @@ class TrainingConfig(Section):
     patience: int = Field(default=5, ge=1)
     """Stop after this many evaluations without improvement."""
     monitor: str = Field(default="ndcg@10", pattern=r"^[A-Za-z_][\w.-]*(@[1-9]\d*)?$")
-    """The validation measure that picks the best epoch: ``ndcg@10``, ``rmse``."""
+    """The measure that picks the best epoch on validation: a metric (``ndcg@10``), ``rmse`` or
+    ``mae``."""
     gradient_clip: float | None = Field(default=None, gt=0)
     """Largest norm of the gradient; default: no limit."""
     evaluate_every: int = Field(default=1, ge=1)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
 from rankloom.data.interactions import Interactions
 from rankloom.data.tables import Table
 
-__all__ = ["Dataset", "Phase", "ProtocolCard", "SplitResult"]
+__all__ = ["Dataset", "HistoryRule", "Phase", "ProtocolCard", "SplitResult"]
+
+#: Which rows of its user are a training example's history.
+HistoryRule = Literal["before", "others"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,13 @@ class Dataset:
     report: Mapping[str, int] = field(default_factory=dict)
     given_split: Tensor | None = None
     name: str = ""
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Lowest and highest value of any interaction: the scale that ratings are clamped to."""
+        values = self.interactions.values
+        given = values[~values.isnan()]
+        return (float(given.min()), float(given.max())) if len(given) else (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,8 @@ class SplitResult:
         refit: Rows of a second fit with the chosen settings before ``test``, or None (no refit).
         dropped: Rows in no part, by reason (``{"later than the first held-out row": 12}``).
         card: What is printed.
+        history_rule: What a training example's history holds unless the config says: earlier rows
+            (``before``), or all others where the division does not follow time (``others``).
     """
 
     train: Tensor
@@ -86,3 +100,4 @@ class SplitResult:
     card: ProtocolCard
     refit: Tensor | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
+    history_rule: HistoryRule = "before"

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -37,7 +38,11 @@ def print_report(report: EvaluationReport, console: Console | None = None) -> No
     """Print the table, the protocol, the comparisons and the warnings."""
     console = console or Console()
     if report.rows:
-        console.print(rich_table(report))
+        table = rich_table(report)
+        # Numbers that a narrow console would cut short are no numbers: rather let lines wrap.
+        whole = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+        width = console.width if _has_notes(report) else max(console.width, whole)
+        console.print(table, width=width, crop=False)
     for label, text in _facts(report).items():
         # Text, not markup: a name in brackets must not be taken for a style.
         console.print(Text.assemble((f"{label}: ", "bold"), text))
@@ -68,13 +73,17 @@ def html(report: EvaluationReport) -> str:
     )
 
 
+def _has_notes(report: EvaluationReport) -> bool:
+    return any(row.note for row in report.rows)
+
+
 def _header(report: EvaluationReport) -> list[str]:
     names = ["", "n", *report.metric_names()]
     if any(row.interval for row in report.rows):
         names.insert(3, "95 % interval")
     if any(row.fit_seconds is not None for row in report.rows):
         names.append("fit s")
-    if any(row.note for row in report.rows):
+    if _has_notes(report):
         names.append("note")
     return names
 

@@ -12,6 +12,7 @@ import torch
 
 from rankloom.components import ComponentConfig
 from rankloom.config import ModelConfig, PipelineConfig, TaskConfig, TowerConfig
+from rankloom.config.models import RATING_ERRORS
 from rankloom.data.tables import Table
 from rankloom.errors import ConfigError, did_you_mean
 from rankloom.pipeline.handle import ModelHandle
@@ -20,7 +21,7 @@ from rankloom.pipeline.model import Model, TaskRuntime
 from rankloom.pipeline.query_fields import QueryFields
 from rankloom.pipeline.scorer_fields import ScorerFields
 from rankloom.pipeline.tower import Tower
-from rankloom.protocols import Build
+from rankloom.protocols import Build, Metric
 from rankloom.registry import Registry
 
 __all__ = ["Builder", "Parts", "leaves"]
@@ -45,6 +46,7 @@ class Parts:
         retriever_model: Whose vectors it searches.
         scorers: Every leaf scorer by key, for fitting and saving.
         composites: Scorers made of scorers, by key (calibrated after their parts).
+        watched: The metric each model's ``training.monitor`` names; None for errors on ratings.
     """
 
     models: dict[str, Model]
@@ -61,6 +63,7 @@ class Parts:
     retriever_model: str = ""
     scorers: dict[str, Any] = field(default_factory=dict)
     composites: dict[str, Any] = field(default_factory=dict)
+    watched: dict[str, Metric | None] = field(default_factory=dict)
 
     def stateful(self) -> Iterator[tuple[str, Any]]:
         """Every component with state of its own, by a stable key."""
@@ -140,6 +143,9 @@ class Builder:
             parts.models[name] = model
             parts.tables[name] = ItemTable(model, item_fields)
             parts.handles[name] = ModelHandle(model, parts.tables[name])
+            watched = model_config.training.monitor.partition("@")[0]
+            of_ratings = watched in RATING_ERRORS
+            parts.watched[name] = None if of_ratings else self._named("metric", watched)
             for key, dotted in raw_fields.items():
                 query_encoders[f"{name}.{key}"] = model.queries.encoders[key]
                 query_fields[f"{name}.{key}"] = dotted

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from rankloom.data.dataset import HistoryRule
 from rankloom.data.histories import HistoryStore
 from rankloom.pipeline.query_fields import QueryFields
 from rankloom.protocols import History, QueryBatch, RaggedIndices, TrainData
 
 __all__ = ["Batches", "Feed", "PairFeed", "SequenceFeed", "StepBatch", "Uncounted"]
-
-HistoryRule = Literal["before", "others"]
 
 
 @dataclass(frozen=True)
@@ -113,11 +112,8 @@ class SequenceFeed:
 
     def batch(self, index: Tensor) -> StepBatch:
         """Collate the windows ``index``: inputs, and each position's next event as its target."""
-        users, start, lengths = (
-            self.users[index],
-            self.start[index],
-            (self.stop - self.start)[index],
-        )
+        users, start = self.users[index], self.start[index]
+        lengths = self.stop[index] - start
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         at = torch.repeat_interleave(start - offsets[:-1], lengths) + torch.arange(int(offsets[-1]))
         events, items = self.events, self.events.items.values

@@ -50,6 +50,7 @@ class GivenFiles:
             card=self._card(dataset),
             refit=known if self.config.refit else None,
             dropped={"test rows without a value": int((given_test & ~judged).sum())},
+            history_rule="others",  # the division does not follow time
         )
         more = "Enlarge 'validation', or give more training rows."
         none = "The given test file has no row that can be judged."

@@ -55,6 +55,7 @@ class RandomSplit:
             test=Phase(rows_of(test), rows, rows_of(train | validation), everything),
             card=self._card(dataset),
             dropped={LATER: int(later.sum()), REPEAT: int(repeats.sum())},
+            history_rule="others",  # the division does not follow time
         )
         few = "No user has enough positives: lower 'positive.min_value', or enlarge the share."
         return checked(result, {"train": few, "validation": few, "test": few})

@@ -99,8 +99,9 @@ def test_a_typed_config_is_as_good(interactions: pl.DataFrame, ease: Pipeline) -
 
 def test_a_config_of_python_objects(interactions: pl.DataFrame, ease: Pipeline) -> None:
     from rankloom_plugins.collaborative.plugin import EaseConfig
+    from rankloom_plugins.guards.plugin import SeenConfig
 
-    typed = PipelineConfig(name="small", scorer=EaseConfig(), guards=["seen"])  # type: ignore[list-item]
+    typed = PipelineConfig(name="small", scorer=EaseConfig(), guards=[SeenConfig()])
     pipeline = Pipeline.from_config(typed).fit(interactions, progress=False)
     assert pipeline.recommend("u3").items == ease.recommend("u3").items
 

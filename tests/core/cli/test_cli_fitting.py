@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -15,22 +14,10 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from rankloom.cli import app
+from .cli_running import answer, invoke
 
-runner = CliRunner()
 EPOCHS = 6
-
-
-def invoke(*arguments: object, code: int = 0) -> Any:
-    done = runner.invoke(app, [str(argument) for argument in arguments])
-    assert done.exit_code == code, (done.output, done.exception)
-    return done
-
-
-def answer(*arguments: object) -> Any:
-    return json.loads(invoke(*arguments, "--json").stdout)
 
 
 @pytest.fixture(scope="module")

@@ -10,21 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from rankloom.cli import app
 
-runner = CliRunner()
-
-
-def invoke(*arguments: object, code: int = 0) -> Any:
-    done = runner.invoke(app, [str(argument) for argument in arguments])
-    assert done.exit_code == code, (done.output, done.exception)
-    return done
-
-
-def answer(*arguments: object) -> Any:
-    return json.loads(invoke(*arguments, "--json").stdout)
+from .cli_running import answer, invoke, runner
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +93,7 @@ def test_expand_loads_to_the_same_and_takes_overrides(config: Path) -> None:
 
 
 def test_schema_accepts_the_examples(repo_root: Path, tmp_path: Path) -> None:
-    import jsonschema  # type: ignore[import-untyped]
+    import jsonschema
 
     out = tmp_path / "schema.json"
     invoke("schema", "--out", out)

@@ -6,15 +6,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from rankloom.cli import app
 from rankloom.host import reset_host
 
-runner = CliRunner()
+from .cli_running import invoke
 
 BROKEN = '''
 from typing import Literal
@@ -47,21 +44,15 @@ def _fresh_host() -> Iterator[None]:
     reset_host()
 
 
-def check(*arguments: object, code: int) -> Any:
-    done = runner.invoke(app, [str(argument) for argument in arguments])
-    assert done.exit_code == code, (done.output, done.exception)
-    return done
-
-
 def test_a_builtin_passes() -> None:
-    found = json.loads(check("plugins", "check", "guards", "--json", code=0).stdout)
+    found = json.loads(invoke("plugins", "check", "guards", "--json", code=0).stdout)
     assert (found["plugin"], found["passed"]) == ("guards", True)
     assert {one["outcome"] for one in found["checks"]} == {"passed"}
-    assert "guard:seen" in check("plugins", "check", "guards", code=0).stdout
+    assert "guard:seen" in invoke("plugins", "check", "guards", code=0).stdout
 
 
 def test_the_example_package_passes() -> None:
-    table = check("plugins", "check", "acme", code=0).stdout
+    table = invoke("plugins", "check", "acme", code=0).stdout
     assert "encoder:acme.trigrams" in table
     assert "scorer:acme.cosine" in table
     assert "FAILED" not in table
@@ -71,9 +62,9 @@ def test_what_is_wrong_is_listed(tmp_path: Path) -> None:
     path = tmp_path / "plugin_that_breaks.py"
     path.write_text(BROKEN)
     try:
-        done = check("--plugin", path, "plugins", "check", "plugin_that_breaks", code=1)
+        done = invoke("--plugin", path, "plugins", "check", "plugin_that_breaks", code=1)
         again = ["--plugin", path, "plugins", "check", "plugin_that_breaks", "--json"]
-        found = json.loads(check(*again, code=1).stdout)
+        found = json.loads(invoke(*again, code=1).stdout)
     finally:
         sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
         sys.modules.pop("plugin_that_breaks", None)
@@ -93,4 +84,4 @@ def test_what_is_wrong_is_listed(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_checked(arguments: list[str], reason: str) -> None:
-    assert reason in check("plugins", "check", *arguments, code=2).stderr
+    assert reason in invoke("plugins", "check", *arguments, code=2).stderr

@@ -43,9 +43,10 @@ class ReadsConfig(ComponentConfig):
     encoders: dict[str, EncoderRef]
 
 
-class Din(DIN):  # type: ignore[misc, valid-type]
-    def __init__(self, config: DinConfig, build: Build) -> None:
-        super().__init__(build.dims["items"], 5)
+def din(config: DinConfig, build: Build) -> nn.Module:
+    """Build the sketch as core builds a scorer."""
+    made: nn.Module = DIN(build.dims["items"], 5)
+    return made
 
 
 class Reads(nn.Module):
@@ -65,7 +66,7 @@ def registry() -> Registry:
     plugin = types.ModuleType("din_plugin")
     vars(plugin)["register_scorers"] = hookimpl(
         lambda: [
-            component(DinConfig, f"{__name__}:Din", needs="tokens", needs_vectors=True),
+            component(DinConfig, f"{__name__}:din", needs="tokens", needs_vectors=True),
             component(ReadsConfig, f"{__name__}:Reads"),
         ]
     )

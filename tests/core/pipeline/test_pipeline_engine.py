@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,10 +24,10 @@ from rankloom.protocols import (
 from rankloom.testing import World, make_world
 from rankloom_plugins.policies.greedy import GreedyPolicy
 from rankloom_plugins.policies.plugin import GreedyConfig
+from rankloom_plugins.retrieval.exact import ExactRetriever
+from rankloom_plugins.retrieval.plugin import ExactConfig
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from parts import make
+from .parts import make
 
 
 class Fixed:
@@ -59,22 +57,6 @@ class Watch(GuardBase):
 
     def observe(self, slates: Slates) -> None:
         self.shown.append(slates.items[:, 0].tolist())
-
-
-class TopOf:
-    """A retriever by inner product that takes exclusions seriously."""
-
-    def refresh(self, table: Tensor, rows: Tensor | None) -> None:
-        self.table = table
-
-    def retrieve(
-        self, queries: QueryBatch, k: int, exclude: RaggedIndices | None
-    ) -> CandidateBatch:
-        assert queries.encoded is not None
-        scores = queries.encoded.vectors @ self.table.T
-        if exclude is not None:
-            scores[exclude.row_ids(), exclude.values] = -torch.inf
-        return CandidateBatch(scores.topk(k).indices)
 
 
 @pytest.fixture
@@ -149,7 +131,7 @@ def _with_retriever(world: World, k: int = 4) -> Engine:
     model, table = make(12)
     table.load(world.items, None)
     table.refresh()
-    handle, retriever = ModelHandle(model, table), TopOf()
+    handle, retriever = ModelHandle(model, table), ExactRetriever(ExactConfig(), Build())
     retriever.refresh(table.vectors, None)
     return _engine(
         handle,

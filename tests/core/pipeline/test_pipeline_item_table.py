@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import polars as pl
 import pytest
 import torch
@@ -14,9 +11,7 @@ from rankloom.pipeline.scorer_fields import ScorerFields
 from rankloom.protocols import CandidateBatch
 from rankloom.testing import World, make_world
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from parts import DIM, Plain, make
+from .parts import DIM, Plain, make
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import runpy
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,7 @@ from rankloom.pipeline.scorer_fields import ScorerFields
 from rankloom.protocols import CandidateBatch, Features, History, QueryBatch, RaggedIndices, Scores
 from rankloom.testing import World, make_world
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from parts import DIM, Plain, make
+from .parts import DIM, Plain, make
 
 PROTOCOL = Path(__file__).parents[2] / "protocol"
 
@@ -97,8 +95,11 @@ class Certain:
     def score(self, queries: QueryBatch, candidates: CandidateBatch) -> Scores:
         shape = (len(queries), candidates.width)
         std = torch.full(shape, 2.0)
-        draw = lambda generator: torch.rand(shape, generator=generator)  # noqa: E731
-        return Scores(torch.ones(shape), "rating", std, draw)
+        return Scores(torch.ones(shape), "rating", std, partial(_draw, shape))
+
+
+def _draw(shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(shape, generator=generator)
 
 
 def test_spread_and_samples_pass_through_the_mask(world: World) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -14,9 +11,7 @@ from rankloom.pipeline.query_fields import QueryFields
 from rankloom.protocols import QueryBatch
 from rankloom.testing import World, make_world
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from parts import Plain
+from .parts import Plain
 
 
 @pytest.fixture

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import torch
 
 from rankloom.pipeline.tower import Tower
 from rankloom.protocols import Encoded, Features
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from parts import DIM, Ids, Plain, Sum
+from .parts import DIM, Ids, Plain, Sum
 
 
 def _features(present: list[bool]) -> Features:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rankloom.data.dataset import HistoryRule
 from rankloom.data.ids import IdMap
 from rankloom.data.interactions import Interactions
 from rankloom.data.tables import Table
@@ -47,11 +49,13 @@ def _train(events: list[Event]) -> TrainData:
     return TrainData(log, positive, items_table, users_table, universe, known)
 
 
-@given(EVENTS, st.sampled_from(["before", "others"]), st.booleans())
+@given(EVENTS, st.sampled_from(get_args(HistoryRule)), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_pairs_are_those_of_brute_force(events: list[Event], rule: str, rated: bool) -> None:
+def test_pairs_are_those_of_brute_force(
+    events: list[Event], rule: HistoryRule, rated: bool
+) -> None:
     train = _train(events)
-    feed = PairFeed(train, QueryFields({}, {}), rule, rated)  # type: ignore[arg-type]
+    feed = PairFeed(train, QueryFields({}, {}), rule, rated)
     log, rows = train.interactions, range(len(events))
     positive = train.positive.tolist()
     targets = [row for row in rows if (not log.values[row].isnan() if rated else positive[row])]

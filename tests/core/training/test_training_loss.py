@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,7 @@ from rankloom.training.feeds import StepBatch
 from rankloom.training.model_loss import ModelLoss
 from rankloom.training.run import run
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from trained import N_ITEMS, Job
+from .trained import N_ITEMS, Job
 
 
 def _gradients(job: Job, loss: ModelLoss) -> tuple[Tensor, dict[str, Tensor]]:

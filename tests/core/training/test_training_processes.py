@@ -15,11 +15,9 @@ from torch import Tensor
 from rankloom.training.terms import Term, combine
 from rankloom.training.trainer_options import complete
 
+from .trained import Job
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-from trained import Job  # noqa: E402
-
 MODELS = {"sequence": "ndcg@10", "pair": "rmse"}
 BATCH = {"sequence": 6, "pair": 47}
 EPOCHS = 3

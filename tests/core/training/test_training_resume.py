@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from torch import Tensor
 from rankloom.errors import DataError
 from rankloom.training.checkpoints import read_checkpoint
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from trained import Job
+from .trained import Job
 
 
 class Interrupt(Callback):

@@ -123,7 +123,8 @@ class Job:
 
     def validator(self) -> Validator:
         """Judges NDCG@10, or RMSE for ratings; blocks are small, so that ranks share them."""
-        return Validator(ModelHandle(self.model, self.table), self.queries, self.settings, 5)
+        handle, metric = ModelHandle(self.model, self.table), self.parts.watched["m"]
+        return Validator(handle, self.queries, self.settings, metric, 5)
 
     def run(self, directory: Path, options: dict[str, Any] | None = None, **more: Any) -> Fitted:
         """Train."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from rankloom.config import load_config
 from rankloom.errors import ConfigError
 from rankloom.protocols import Build, Encoded, Fusion
 from rankloom_plugins.fusion.concat import ConcatFusion
@@ -193,6 +194,16 @@ def test_sum_adds_what_is_there() -> None:
 def test_sum_of_unequal_widths_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="a: 3, b: 4"):
         SumFusion(SumConfig(), Build(dims={"a": 3, "b": 4}))
+
+
+def test_unequal_widths_are_found_before_anything_is_built() -> None:
+    encoders = {"id": {"type": "embedding", "dim": 8}, "genres": {"type": "multi_hot", "dim": 4}}
+    model = {
+        "items": {"encoders": encoders, "fusion": "sum"},
+        "queries": {"encoders": {"h": "history_bag"}},
+    }
+    with pytest.raises(ConfigError, match=r"items\.fusion: .*id: 8, genres: 4"):
+        load_config({"name": "x", "model": model})
 
 
 def test_a_masked_infinity_does_not_reach_a_sum() -> None:
