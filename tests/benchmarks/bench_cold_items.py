@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from rankloom.api import Pipeline
+from rankloom.evaluation import average_seeds, bootstrap_mean
 
 
 def config(data: Path, seed: int) -> dict[str, Any]:
@@ -70,13 +71,17 @@ def main() -> None:
         pipeline = Pipeline.from_config(config(args.data, seed), base_dir=args.cache)
         pipeline.fit(progress=False)
         fitted = pipeline.log.fitted["model"]
-        report = pipeline.evaluate(progress=False).to_dict()
-        (row,) = report["rows"]
-        found.append(row)
-        line = {"seed": seed, "validation": fitted.best, "epochs": fitted.epochs, "test": row}
-        print(json.dumps(line), flush=True)
-    values = [float(row["metrics"]["ndcg@20"]) for row in found]
-    print(f"test NDCG@20: mean {statistics.mean(values):.4f} of {len(values)} seed(s)")
+        (result,) = pipeline.evaluate(progress=False).results.values()
+        found.append(result)
+        line = {"seed": seed, "validation": fitted.best, "epochs": fitted.epochs}
+        print(json.dumps({**line, "n": result.n, "test": result.means()}), flush=True)
+    averaged = average_seeds(found)
+    interval = bootstrap_mean(averaged.values["ndcg@20"])
+    print(
+        f"test NDCG@20: mean of the seeds {statistics.mean(r.mean('ndcg@20') for r in found):.4f}; "
+        f"averaged per user {interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}], "
+        f"n = {averaged.n}"
+    )
 
 
 if __name__ == "__main__":

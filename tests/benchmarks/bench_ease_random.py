@@ -9,6 +9,7 @@ is chosen by the mean validation NDCG@10 over the seeds::
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from closed_forms import block, ndcg, read, train_data
 from torch import Tensor
 
 from rankloom.data.interactions import Interactions
+from rankloom.evaluation import average_seeds, bootstrap_mean
+from rankloom.evaluation.ranking import RankingResult
 from rankloom.protocols import Build, TrainData, ValidationBlock
 from rankloom_plugins.collaborative.ease import Ease
 from rankloom_plugins.collaborative.plugin import EaseConfig, PopularityConfig
@@ -54,23 +57,29 @@ def main() -> None:
     args = parser.parse_args()
     log = read(args.data)
     parts = [phases(log, seed) for seed in args.seeds]
-    results: dict[float, tuple[float, list[float]]] = {}
+    results: dict[float, tuple[float, list[RankingResult]]] = {}
     for l2 in args.l2:
-        started, valid, test = time.perf_counter(), [], []
+        started = time.perf_counter()
+        valid: list[RankingResult] = []
+        test: list[RankingResult] = []
         for train, judge_valid, judge_test in parts:
             ease = Ease(EaseConfig(l2=l2), Build())
             ease.fit(train)
             for judged, values in ((judge_valid, valid), (judge_test, test)):
                 scores = ease.score(judged.queries, judged.candidates).values
-                values.append(float(ndcg(scores, judged).mean()))
-        results[l2] = (sum(valid) / len(valid), test)
+                each = ndcg(scores, judged)
+                values.append(RankingResult({"ndcg@10": each}, judged.queries.users))
+        results[l2] = (statistics.mean(r.mean("ndcg@10") for r in valid), test)
         seconds = (time.perf_counter() - started) / len(parts)
         print(f"ease l2={l2:g}: validation ndcg@10 {results[l2][0]:.4f} ({seconds:.2f} s a seed)")
     chosen = max(results, key=lambda l2: results[l2][0])
     test = results[chosen][1]
+    each_seed = [result.mean("ndcg@10") for result in test]
+    interval = bootstrap_mean(average_seeds(test).values["ndcg@10"])
     print(
         f"ease, chosen on validation l2={chosen:g}: test ndcg@10 "
-        f"{sum(test) / len(test):.4f} ({', '.join(f'{value:.4f}' for value in test)})"
+        f"{statistics.mean(each_seed):.4f} ({', '.join(f'{value:.4f}' for value in each_seed)}), "
+        f"averaged per user [{interval.low:.4f}, {interval.high:.4f}]"
     )
     popular = []
     for train, _, judged in parts:

@@ -73,7 +73,7 @@ class Steps:
 
     def __init__(self, n: int) -> None:
         self.n = n
-        self.batch = torch.randn(256, 128)
+        self.batch = torch.randn(64, 128)
 
     def __len__(self) -> int:
         return self.n

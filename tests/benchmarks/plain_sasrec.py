@@ -64,6 +64,16 @@ class LeaveLastOut:
         padded = nn.utils.rnn.pad_sequence(kept, batch_first=True, padding_value=-1)
         return padded.clamp(min=0), padded >= 0
 
+    def windows(self, drop: int, length: int) -> tuple[Tensor, Tensor]:
+        """All events before the last ``drop`` in windows of ``length`` targets, as :meth:`crop`."""
+        kept = []
+        for sequence in self.sequences:
+            past = sequence[: len(sequence) - drop]
+            for stop in range(len(past), 1, -length):
+                kept.append(past[max(stop - length - 1, 0) : stop])
+        padded = nn.utils.rnn.pad_sequence(kept, batch_first=True, padding_value=-1)
+        return padded.clamp(min=0), padded >= 0
+
 
 def load(path: Path) -> LeaveLastOut:
     """Read ``u.data`` (user, item, rating, time; tabs)."""
@@ -77,16 +87,6 @@ def load(path: Path) -> LeaveLastOut:
     universe = torch.zeros(n_items, dtype=torch.bool)
     universe[torch.cat([s[:-2] for s in sequences])] = True
     return LeaveLastOut(sequences, n_items, universe)
-
-    def windows(self, drop: int, length: int) -> tuple[Tensor, Tensor]:
-        """All events before the last ``drop`` in windows of ``length`` targets, as :meth:`crop`."""
-        kept = []
-        for sequence in self.sequences:
-            past = sequence[: len(sequence) - drop]
-            for stop in range(len(past), 1, -length):
-                kept.append(past[max(stop - length - 1, 0) : stop])
-        padded = nn.utils.rnn.pad_sequence(kept, batch_first=True, padding_value=-1)
-        return padded.clamp(min=0), padded >= 0
 
 
 class Block(nn.Module):

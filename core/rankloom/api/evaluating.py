@@ -165,7 +165,11 @@ class Judge:
         )
         warnings = list(compared.warnings)
         return replace(
-            base, rows=compared.rows, comparisons=compared.comparisons, warnings=warnings
+            base,
+            rows=compared.rows,
+            comparisons=compared.comparisons,
+            warnings=warnings,
+            results=results,
         )
 
     def _rows(self) -> dict[str, Any]:

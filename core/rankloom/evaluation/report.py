@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,6 +16,8 @@ from rankloom.evaluation.rendering import html, print_report, rich_table
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from rankloom.evaluation.ranking import RankingResult
 
 __all__ = ["EvaluationReport", "ReportRow"]
 
@@ -55,6 +57,8 @@ class EvaluationReport:
         headline: The metric of intervals and comparisons.
         warnings: Sentences printed below the table.
         baselines: Names of rows that must be beaten; other rows below the best of them are red.
+        results: Each row's values query by query, to average seeds or compare further; not kept in
+            JSON.
     """
 
     name: str
@@ -66,6 +70,7 @@ class EvaluationReport:
     headline: str = "ndcg@10"
     warnings: list[str] = field(default_factory=list)
     baselines: tuple[str, ...] = ()
+    results: Mapping[str, RankingResult] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
         found = ", ".join(
@@ -86,7 +91,8 @@ class EvaluationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON holds it; a value that is not finite becomes None."""
-        plain: dict[str, Any] = _jsonable(asdict(self))
+        plain: dict[str, Any] = _jsonable(asdict(replace(self, results={})))
+        del plain["results"]
         return plain
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,11 @@ class _Stream(IterableDataset[Any]):
 
     def __iter__(self) -> Any:
         return iter(self.batches)
+
+    def __len__(self) -> int:
+        if not isinstance(self.batches, Sized):
+            raise TypeError("how many batches there will be is not known")  # as len() itself says
+        return len(self.batches)
 
 
 def run(
