@@ -46,9 +46,9 @@ class FitLog:
     """What a fit did.
 
     Attributes:
-        seconds: By component.
+        seconds: By component, of its fits and its calibration together.
         fitted: Epochs and best validation value by model.
-        encoded: Values encoded by model (0: everything came from the cache).
+        encoded: Values frozen encoders encoded, by model (0: they came from the cache).
         resumed: Models whose interrupted training was continued.
     """
 
@@ -56,6 +56,13 @@ class FitLog:
     fitted: dict[str, Fitted] = field(default_factory=dict)
     encoded: dict[str, int] = field(default_factory=dict)
     resumed: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Return one line: the seconds, and how much had to be encoded."""
+        spent = f"fitted in {sum(self.seconds.values()):.1f} s"
+        if not self.encoded:
+            return spent
+        return f"{spent}; values newly encoded by frozen encoders: {sum(self.encoded.values()):,}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return something that JSON can hold."""
@@ -140,9 +147,8 @@ class Fitter:
         self, train: TrainData, validation: Phase | None, epochs: Mapping[str, int] | None
     ) -> None:
         for name, model_config in self.config.models.items():
-            started = time.perf_counter()
-            self._model(name, model_config, train, validation, (epochs or {}).get(name))
-            self.log.seconds[name] = time.perf_counter() - started
+            with self._timed(name):
+                self._model(name, model_config, train, validation, (epochs or {}).get(name))
         for key, scorer in self.parts.scorers.items():
             with self._timed(key, f"fit {key.rpartition('-')[0]}"):  # without its digest
                 if hasattr(scorer, "prepare"):
@@ -176,8 +182,9 @@ class Fitter:
             if key in own and own[key].shape == tensor.shape
         }
         model.load_state_dict(fitting, strict=False)
-        self.log.encoded[name] = table.load(self.dataset.items, self.cache, self.tell)
-        self.parts.query_fields.load(self.dataset.users, self.cache)
+        encoded = table.load(self.dataset.items, self.cache, self.tell)
+        encoded += self.parts.query_fields.load(self.dataset.users, self.cache, self.tell)
+        self.log.encoded[name] = self.log.encoded.get(name, 0) + encoded
         if model.tasks:
             fitted = self._train(name, config, train, validation, epochs)
             chosen = self.log.fitted.get(name)
@@ -251,11 +258,13 @@ class Fitter:
                     scorer.calibrate(queries.validation(size, self.config.seed))
 
     @contextmanager
-    def _timed(self, key: str, what: str) -> Iterator[None]:
+    def _timed(self, key: str, what: str | None = None) -> Iterator[None]:
+        """Add the seconds to the log (a refit adds to the first fit); ``what`` gets a bar."""
         started = time.perf_counter()
-        if self.tell is not None:
+        if self.tell is not None and what is not None:
             self.tell(what, 0, 1)
         yield
-        self.log.seconds[key] = time.perf_counter() - started
-        if self.tell is not None:
+        spent = time.perf_counter() - started
+        self.log.seconds[key] = self.log.seconds.get(key, 0.0) + spent
+        if self.tell is not None and what is not None:
             self.tell(what, 1, 1)

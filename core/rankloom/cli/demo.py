@@ -61,12 +61,20 @@ def demo(
     pipeline.fit(progress=not json)
     report = pipeline.evaluate(progress=not json)
     if not json:
+        console().print(pipeline.log.summary())
         report.print(console())
     answers = _answers(pipeline)
     seconds = time.perf_counter() - started
     if json:
         frames = {name: frame.to_dicts() for name, frame in answers.items()}
-        emit_json({"evaluation": report.to_dict(), "answers": frames, "seconds": seconds})
+        emit_json(
+            {
+                "fit": pipeline.log.to_dict(),
+                "evaluation": report.to_dict(),
+                "answers": frames,
+                "seconds": seconds,
+            }
+        )
     else:
         _print(answers, seconds)
 

@@ -82,7 +82,7 @@ def fit(
     elif dry_run:
         note("dry run: every stage passed")
     else:
-        note(f"fitted; next: rankloom evaluate {target}")
+        note(f"{pipeline.log.summary()}; next: rankloom evaluate {target}")
 
 
 def _run_dir(name: str, resume: bool | None) -> Path:

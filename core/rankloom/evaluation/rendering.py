@@ -110,8 +110,11 @@ def _facts(report: EvaluationReport) -> dict[str, str]:
         facts["data"] = _listed(report.data)
     if report.ratings is not None:
         facts["ratings"] = _listed(report.ratings)
-    if report.below_baselines():
-        facts["red"] = f"{report.headline} below the best of {', '.join(report.baselines)}"
+    below = report.below_baselines()
+    if below:
+        named = ", ".join(row.name for row in report.rows if row.name in below)
+        best = ", ".join(report.baselines)
+        facts["in red"] = f"{named}; {report.headline} is below the best of {best}"
     if report.comparisons:
         facts["paired differences"] = "95 % bootstrap over users"
     return facts

@@ -11,6 +11,7 @@ import torch
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.tables import Table
 from rankloom.nn.encoding import encode_values
+from rankloom.pipeline.field_encoding import Progress, encode_fields
 from rankloom.protocols import Features, QueryBatch
 
 __all__ = ["QueryFields"]
@@ -30,13 +31,15 @@ class QueryFields:
         self._users: dict[str, Features] = {}
         self._blank: dict[str, Features] = {}
 
-    def load(self, users: Table, cache: EmbeddingCache | None) -> None:
-        """Compute features of all users, and of a missing value for each encoder."""
+    def load(
+        self, users: Table, cache: EmbeddingCache | None, progress: Progress | None = None
+    ) -> int:
+        """Compute features of all users, and of a missing value; returns how many were new."""
         for key, encoder in self.encoders.items():
             self._blank[key], _ = encode_values(encoder, [None], cache=None)
-            if self.fields[key].startswith("user."):
-                values = users.values(self.fields[key])
-                self._users[key], _ = encode_values(encoder, values, cache=cache)
+        own = {k: e for k, e in self.encoders.items() if self.fields[k].startswith("user.")}
+        self._users, encoded = encode_fields(own, self.fields, users, None, cache, progress)
+        return encoded
 
     def attach(
         self, queries: QueryBatch, given: Mapping[str, Sequence[Any]] | None = None

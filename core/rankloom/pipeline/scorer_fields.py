@@ -11,6 +11,7 @@ from torch import Tensor
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.tables import Table
 from rankloom.nn.encoding import encode_values
+from rankloom.pipeline.field_encoding import Progress, encode_fields
 from rankloom.protocols import CandidateBatch, Features, QueryBatch
 
 __all__ = ["ScorerFields"]
@@ -45,13 +46,15 @@ class ScorerFields:
         """Encoders that read a field of the query or its user."""
         return [name for name in self.fields if name not in self.item_names]
 
-    def load(self, items: Table, cache: EmbeddingCache | None) -> None:
-        """Compute the features of all items, and of a missing value."""
-        for name in self.item_names:
-            encoder = self.encoders[name]
-            values = items.values(self.fields[name])
-            self.items[name], _ = encode_values(encoder, values, cache=cache)
+    def load(
+        self, items: Table, cache: EmbeddingCache | None, progress: Progress | None = None
+    ) -> int:
+        """Compute the features of all items, and of a missing value; returns how many were new."""
+        own = {name: self.encoders[name] for name in self.item_names}
+        self.items, encoded = encode_fields(own, self.fields, items, None, cache, progress)
+        for name, encoder in own.items():
             self._blank[name], _ = encode_values(encoder, [None], cache=None)
+        return encoded
 
     def append(self, items: Table, rows: list[int], cache: EmbeddingCache | None) -> None:
         """Compute the features of new rows of a longer table."""

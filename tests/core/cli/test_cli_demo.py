@@ -20,7 +20,9 @@ def test_demo_answers_everything_it_promises(small_checkout: Callable[[int], Pat
     assert all(len(answers[name]) == 10 for name in ("user", "history", "text", "zero_shot"))
     assert answers["added"][0]["item"] == "rankloom-1"
     assert {"title", "genres", "score"} <= answers["text"][0].keys()
+    assert sum(found["fit"]["values_encoded"].values()) > 0
     shown = invoke("demo").stdout
+    assert "values newly encoded by frozen encoders: 0" in shown  # the second run
     assert "science fiction among the ten" in shown
     assert "the film added after the fit, for that text: at rank 1" in shown
     assert list(folder.glob("examples/.rankloom/cache/**/*"))

@@ -63,7 +63,7 @@ def test_printing_shows_the_protocol_and_every_number() -> None:
         "[red]text",
         "text against ease: ndcg@10 -0.0300 [-0.0400, -0.0200], n = 610: worse",
         "markov is not in the table.",
-        "red: ndcg@10 below the best of ease",
+        "in red: [red]text; ndcg@10 is below the best of ease",
     ):
         assert part in text
     assert text.index("ndcg@10") < text.index("mrr@10")
