@@ -7,24 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankloom.data.column_names import usual_column
 from rankloom.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Columns", "guess_columns", "guess_id", "guess_positive", "read_sample"]
+    from rankloom.data.checks import Decimal
 
-#: Names that columns usually have, in lower case without separators.
-_USUAL = {
-    "user": ("user", "userid", "uid", "customer", "customerid", "visitor", "visitorid", "member",
-             "reviewerid", "account", "accountid", "session", "sessionid", "uidx"),
-    "item": ("item", "itemid", "iid", "movie", "movieid", "product", "productid", "asin", "sku",
-             "article", "articleid", "book", "bookid", "isbn", "news", "newsid", "song", "songid",
-             "track", "trackid", "parentasin"),
-    "value": ("rating", "value", "score", "stars", "overall", "count", "plays", "playtime",
-              "quantity", "weight"),
-    "time": ("timestamp", "time", "ts", "date", "datetime", "unixreviewtime", "createdat", "when"),
-}  # fmt: skip
+__all__ = ["Columns", "Sample", "guess_columns", "guess_id", "guess_positive", "read_sample"]
 
 #: Rows read to guess from.
 SAMPLE = 10_000
@@ -32,67 +23,137 @@ SAMPLE = 10_000
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of an interactions table is what; ``sure`` is False where only position told."""
+    """Which column of an interactions table is what.
+
+    Attributes:
+        user: Column of the user's id.
+        item: Column of the item's id.
+        value: Column of the value, or None.
+        time: Column of the time, or None.
+        guessed: Roles that no usual name told, only order and values.
+    """
 
     user: str
     item: str
     value: str | None
     time: str | None
-    sure: bool = True
+    guessed: tuple[str, ...] = ()
 
 
-def read_sample(path: Path) -> pl.DataFrame:
-    """Return the first rows of a CSV, TSV or Parquet file.
+@dataclass(frozen=True)
+class Sample:
+    """The first rows of a table.
+
+    Attributes:
+        frame: Text files come as text.
+        encoding: Of a text file.
+    """
+
+    frame: pl.DataFrame
+    encoding: str = "utf-8"
+
+
+def read_sample(path: Path) -> Sample:
+    """Return the first rows of a table.
 
     Raises:
-        DataError: The file is missing, empty, in an unknown format or not UTF-8.
+        DataError: The file is missing, empty or in an unknown format.
     """
-    import polars as pl
+    from rankloom.data.checks import ROW, RowChecks
+    from rankloom.data.files import guess_encoding, kind_of
+    from rankloom.data.loading import read_table
 
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            return pl.scan_parquet(path).head(SAMPLE).collect()
-        if suffix in {".csv", ".tsv", ".txt"}:
-            separator = "\t" if suffix == ".tsv" else ","
-            return pl.read_csv(path, separator=separator, n_rows=SAMPLE, infer_schema_length=SAMPLE)
-    except pl.exceptions.NoDataError as error:
-        raise DataError(f"{path} is empty.") from error
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as {suffix[1:]} in UTF-8: {error}") from error
-    raise DataError(f"{path}: the ending {suffix!r} is unknown. Use .csv, .tsv or .parquet.")
+    text = path.is_file() and kind_of(path).kind == "text"
+    encoding = guess_encoding(path) if text else "utf-8"
+    frame, _ = read_table(path, RowChecks("skip"), encoding=encoding, n_rows=SAMPLE)
+    return Sample(frame.drop(ROW), encoding)
 
 
-def guess_columns(names: Sequence[str], where: str) -> Columns:
-    """Guess the columns of an interactions table from their names, else from their order.
+def guess_columns(
+    frame: pl.DataFrame,
+    where: str,
+    item_columns: Sequence[str] = (),
+    user_columns: Sequence[str] = (),
+    decimal: Decimal = ".",
+) -> Columns:
+    """Guess the columns of an interactions table: from usual names, other tables, order, values.
+
+    Args:
+        frame: Its first rows.
+        where: Its name, for messages.
+        item_columns: Columns of the table of items, whose id the log shares.
+        user_columns: Columns of the table of users.
+        decimal: The decimal mark of numbers that are text.
 
     Raises:
-        DataError: There are fewer than two columns.
+        DataError: There are fewer than two columns, or none is left for the user or the item.
     """
+    names = frame.columns
     if len(names) < 2:
         raise DataError(
             f"{where} has the columns {', '.join(names)}; interactions need at least a user and an "
             f"item. Is the separator right?"
         )
-    found = {role: _usual(names, usual) for role, usual in _USUAL.items()}
-    taken = {name for name in found.values() if name}
-    left = [name for name in names if name not in taken]
+    found = {role: usual_column(names, role) for role in ("user", "item", "value", "time")}
+    told = {role for role, name in found.items() if name}
+
+    def left() -> list[str]:
+        return [name for name in names if name not in found.values()]
+
+    for role, others in (("user", user_columns), ("item", item_columns)):
+        if found[role] is None:
+            found[role] = next((name for name in left() if name in others), None)
+            told |= {role} if found[role] else set()
+    if found["time"] is None:  # a date can be nothing else; a number can be an id
+        found["time"] = next((name for name in left() if _is_date(frame[name])), None)
     # a generic name such as "id" says nothing: then order decides, user before item
-    sure = bool(found["user"] and found["item"])
     for role in ("user", "item"):
         if found[role] is None:
-            if not left:
+            if not left():
                 raise DataError(
                     f"{where}: cannot tell which column is the {role} among {', '.join(names)}. "
                     f"Rename the columns to user, item, value, time."
                 )
-            found[role] = left.pop(0)
+            found[role] = left()[0]
+    if found["time"] is None:
+        found["time"] = next((name for name in left() if _is_epoch(frame[name])), None)
+    if found["value"] is None:
+        found["value"] = next((n for n in left() if _is_number(frame[n], decimal)), None)
     user, item = found["user"], found["item"]
     assert user is not None
     assert item is not None
-    return Columns(user, item, found["value"], found["time"], sure)
+    guessed = tuple(role for role, name in found.items() if name and role not in told)
+    return Columns(user, item, found["value"], found["time"], guessed)
+
+
+def _is_date(column: pl.Series) -> bool:
+    from rankloom.data.checks import parse_numbers, parse_times
+
+    present = column.drop_nulls()
+    if not len(present) or column.dtype.is_numeric():
+        return False
+    if not column.dtype.is_temporal() and not parse_numbers(present)[1].all():
+        return False
+    times, bad = parse_times(present)
+    return not bool(bad.any()) and not bool(times.is_null().any())
+
+
+def _is_epoch(column: pl.Series) -> bool:
+    """Whole numbers that are moments between 1990 and 2100, not the same one throughout."""
+    from rankloom.data.checks import parse_numbers, parse_times
+
+    present = column.drop_nulls()
+    if not len(present) or present.n_unique() < 2 or parse_numbers(present)[1].any():
+        return False
+    times, _ = parse_times(present)
+    return bool(times.is_between(631_152_000, 4_102_444_800).all())
+
+
+def _is_number(column: pl.Series, decimal: Decimal) -> bool:
+    from rankloom.data.checks import parse_numbers
+
+    numbers, bad = parse_numbers(column.drop_nulls(), decimal)
+    return bool(len(numbers)) and not bool(bad.any())
 
 
 def guess_id(names: Sequence[str], other: str, role: str) -> str:
@@ -105,23 +166,22 @@ def guess_id(names: Sequence[str], other: str, role: str) -> str:
     """
     if other in names:
         return other
-    return _usual(names, (*_USUAL[role], "id")) or names[0]
+    return usual_column(names, role, "id") or names[0]
 
 
-def guess_positive(frame: pl.DataFrame, value: str | None) -> float | None:
+def guess_positive(frame: pl.DataFrame, value: str | None, decimal: Decimal = ".") -> float | None:
     """Guess from which value on an interaction is a positive; None: every one is.
 
     Ratings on a short scale are positive from four fifths of its end (4 of 5, 8 of 10).
     """
-    if value is None or not frame[value].dtype.is_numeric():
+    from rankloom.data.checks import parse_numbers
+
+    if value is None:
         return None
-    highest, distinct = frame[value].max(), frame[value].n_unique()
+    numbers, bad = parse_numbers(frame[value], decimal)
+    if 2 * int(bad.sum()) > len(bad):
+        return None
+    highest, distinct = numbers.max(), numbers.n_unique()
     if not isinstance(highest, int | float) or not 3 <= highest <= 10 or distinct > 21:
         return None
     return 0.8 * highest
-
-
-def _usual(names: Sequence[str], usual: Sequence[str]) -> str | None:
-    """Return the column whose bare name is the most usual, or None."""
-    bare = {"".join(c for c in name.lower() if c.isalnum()): name for name in reversed(names)}
-    return next((bare[name] for name in usual if name in bare), None)

@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+import polars as pl
 import yaml
 
-from rankloom.cli.guess import Columns, guess_columns, guess_id, guess_positive, read_sample
+from rankloom.cli.guess import (
+    Columns,
+    Sample,
+    guess_columns,
+    guess_id,
+    guess_positive,
+    read_sample,
+)
+from rankloom.data.checks import Decimal, has_decimal_commas
 from rankloom.data.fields import FieldSpec
 from rankloom.data.frames import infer_fields
 
@@ -40,6 +49,8 @@ class Seen:
     positive: float | None
     items: SideTable | None = None
     users: SideTable | None = None
+    encoding: str = "utf-8"
+    decimal: Decimal = "."
     doubts: list[str] = field(default_factory=list)
 
 
@@ -52,33 +63,62 @@ def look_at(interactions: Path, items: Path | None, users: Path | None, folder: 
         users: Table of users.
         folder: Where the pipeline file will be; paths are written relative to it.
     """
-    frame = read_sample(interactions)
-    columns = guess_columns(frame.columns, str(interactions))
-    doubts = []
-    if not columns.sure:
-        doubts.append(
-            f"the columns' names did not say which is which; taken by order: user is "
-            f"{columns.user!r}, item is {columns.item!r}"
-        )
-    if columns.time is None:
-        doubts.append("no column of times was found: rows are taken as they stand")
+    log = read_sample(interactions)
+    sides = {
+        role: (path, read_sample(path))
+        for role, path in (("item", items), ("user", users))
+        if path is not None
+    }
+    names = {role: sample.frame.columns for role, (_, sample) in sides.items()}
+    samples = [log, *(sample for _, sample in sides.values())]
+    decimal: Decimal = "," if any(_decimal_commas(sample) for sample in samples) else "."
+    encodings = sorted({s.encoding for s in samples} - {"utf-8"}) or ["utf-8"]
+    columns = guess_columns(
+        log.frame, str(interactions), names.get("item", ()), names.get("user", ()), decimal
+    )
+
+    def side(role: str, other: str) -> SideTable | None:
+        if role not in sides:
+            return None
+        path, sample = sides[role]
+        key = guess_id(sample.frame.columns, other, role)
+        fields = infer_fields(sample.frame.drop(key), role, decimal)
+        return SideTable(_relative(path, folder), key, fields)
+
     return Seen(
-        interactions.stem,
+        interactions.name.split(".")[0],
         _relative(interactions, folder),
         columns,
-        guess_positive(frame, columns.value),
-        _side(items, columns.item, "item", folder),
-        _side(users, columns.user, "user", folder),
-        doubts,
+        guess_positive(log.frame, columns.value, decimal),
+        side("item", columns.item),
+        side("user", columns.user),
+        encodings[0],
+        decimal,
+        _doubts(columns, encodings, all(s.encoding == encodings[0] for s in samples)),
     )
 
 
-def _side(path: Path | None, other: str, role: str, folder: Path) -> SideTable | None:
-    if path is None:
-        return None
-    frame = read_sample(path)
-    key = guess_id(frame.columns, other, role)
-    return SideTable(_relative(path, folder), key, infer_fields(frame.drop(key), role))
+def _decimal_commas(sample: Sample) -> bool:
+    return any(
+        has_decimal_commas(column)
+        for column in sample.frame.get_columns()
+        if column.dtype == pl.String
+    )
+
+
+def _doubts(columns: Columns, encodings: list[str], same: bool) -> list[str]:
+    """Return what the reader should check."""
+    doubts = []
+    if columns.guessed:
+        taken = ", ".join(f"{role} is {getattr(columns, role)!r}" for role in columns.guessed)
+        doubts.append(f"no usual name told these columns, their order and values did: {taken}")
+    if columns.time is None:
+        doubts.append("no column of times was found: rows are taken as they stand")
+    if encodings != ["utf-8"]:
+        doubts.append(f"text is not UTF-8; its encoding was taken to be {encodings[0]}")
+    if not same:
+        doubts.append("the files have different encodings, but one is set for all: save all in one")
+    return doubts
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -123,6 +163,8 @@ def _source(seen: Seen) -> list[str]:
         "  source:",
         "    type: tables",
         f"    interactions: {_flow(seen.interactions)}  # paths start at this file's folder",
+        *([f"    encoding: {seen.encoding}"] if seen.encoding != "utf-8" else []),
+        *(['    decimal: ","  # 4,5 is four and a half'] if seen.decimal == "," else []),
         "    columns:  # which column is what",
         f"      user: {_flow(seen.columns.user)}",
         f"      item: {_flow(seen.columns.item)}",

@@ -7,8 +7,10 @@ import torch
 
 from rankloom.data.checks import (
     ROW,
+    Decimal,
     Origin,
     RowChecks,
+    not_a_number,
     parse_ids,
     parse_numbers,
     parse_times,
@@ -35,6 +37,7 @@ def clean_log(
     *,
     time_format: str | None = None,
     times_may_miss: bool = False,
+    decimal: Decimal = ".",
 ) -> pl.DataFrame:
     """Check a raw log.
 
@@ -45,6 +48,7 @@ def clean_log(
         checks: What happens to bad rows.
         time_format: See :func:`rankloom.data.checks.parse_times`.
         times_may_miss: Rows without a time are kept (at 0) and counted, not bad.
+        decimal: The decimal mark of values that are text.
 
     Returns:
         Columns ``ROW``, ``user``, ``item`` (text), ``value`` (float64, null where there is none)
@@ -60,8 +64,8 @@ def clean_log(
         missing = raw[role].is_null()
         raw = checks.drop(raw, missing, role, "is missing", origin, label=columns[role])
     if "value" in columns:
-        numbers, bad = parse_numbers(raw["value"])
-        problem, label = "is not a number", columns["value"]
+        numbers, bad = parse_numbers(raw["value"], decimal)
+        problem, label = not_a_number(raw["value"], bad), columns["value"]
         kept = checks.drop(raw, bad, "value", problem, origin, label=label)
         raw = kept.with_columns(numbers.filter(~bad).alias("value"))
     if "time" in columns:

@@ -13,9 +13,12 @@ from rankloom.errors import DataError, did_you_mean
 
 __all__ = [
     "ROW",
+    "Decimal",
     "OnBadRows",
     "Origin",
     "RowChecks",
+    "has_decimal_commas",
+    "not_a_number",
     "parse_ids",
     "parse_numbers",
     "parse_times",
@@ -26,6 +29,7 @@ __all__ = [
 ROW = "__row__"
 
 OnBadRows = Literal["error", "skip"]
+Decimal = Literal[".", ","]
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -152,11 +156,18 @@ def parse_ids(column: pl.Series) -> pl.Series:
     return text.set(text == "", None)
 
 
-def parse_numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Return values as float64 (null where missing) and a mask of what is no finite number."""
+def parse_numbers(column: pl.Series, decimal: Decimal = ".") -> tuple[pl.Series, pl.Series]:
+    """Return values as float64 (null where missing) and a mask of what is no finite number.
+
+    Args:
+        column: Numbers, or numbers as text.
+        decimal: The decimal mark of texts.
+    """
     if column.dtype == pl.String:
         column = column.str.strip_chars()
         column = column.set(column == "", None)
+        if decimal == ",":
+            column = column.str.replace(",", ".", literal=True)
     elif not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
         none = pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
         return none, column.is_not_null()
@@ -165,6 +176,20 @@ def parse_numbers(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     bad = (numbers.is_null() & column.is_not_null() & (as_text != "nan")).fill_null(False)
     bad = bad | numbers.is_infinite().fill_null(False)
     return numbers.set(bad, None), bad
+
+
+def not_a_number(column: pl.Series, bad: pl.Series) -> str:
+    """Return what is wrong with the ``bad`` values of a column of numbers, for a message."""
+    if column.dtype == pl.String and has_decimal_commas(column.filter(bad).head(1)):
+        return "is not a number (for a decimal comma set 'decimal: \",\"' on the source)"
+    return "is not a number"
+
+
+def has_decimal_commas(column: pl.Series) -> bool:
+    """Return True if all values are numbers and some are written with a decimal comma."""
+    present = column.drop_nulls().cast(pl.String).str.strip_chars()
+    commas = present.str.contains(r"^[+-]?\d*,\d+$")
+    return bool(commas.any()) and not bool(parse_numbers(present, ",")[1].any())
 
 
 def parse_times(column: pl.Series, time_format: str | None = None) -> tuple[pl.Series, pl.Series]:

@@ -8,7 +8,16 @@ from typing import Any
 
 import polars as pl
 
-from rankloom.data.checks import ROW, Origin, RowChecks, parse_ids, parse_numbers, parse_times
+from rankloom.data.checks import (
+    ROW,
+    Decimal,
+    Origin,
+    RowChecks,
+    not_a_number,
+    parse_ids,
+    parse_numbers,
+    parse_times,
+)
 from rankloom.data.fields import FieldSpec, FieldType
 from rankloom.data.ids import IdMap
 from rankloom.data.tables import SEPARATOR, Table
@@ -32,12 +41,14 @@ class FieldSource:
         column: Its column in the raw table.
         separator: Between the values of one cell (``multiple`` and ``vector`` fields).
         time_format: Of a ``timestamp`` field, see :func:`rankloom.data.checks.parse_times`.
+        decimal: The decimal mark of numbers that are text.
     """
 
     spec: FieldSpec
     column: str
     separator: str = SEPARATOR
     time_format: str | None = None
+    decimal: Decimal = "."
 
 
 def as_frame(frame: Any) -> pl.DataFrame:
@@ -63,7 +74,9 @@ def as_frame(frame: Any) -> pl.DataFrame:
     )
 
 
-def infer_fields(frame: pl.DataFrame, side: str = "item") -> dict[str, FieldSpec]:
+def infer_fields(
+    frame: pl.DataFrame, side: str = "item", decimal: Decimal = "."
+) -> dict[str, FieldSpec]:
     """Guess a field for every column.
 
     Numbers (also as text, but not codes with leading zeros) become ``number``, dates
@@ -74,14 +87,16 @@ def infer_fields(frame: pl.DataFrame, side: str = "item") -> dict[str, FieldSpec
     Args:
         frame: A raw table without its id column.
         side: ``"item"`` or ``"user"``.
+        decimal: The decimal mark of numbers that are text.
 
     Returns:
         ``{column: spec}`` in the frame's order.
     """
-    return {name: _infer(frame[name], f"{side}.{name}") for name in frame.columns if name != ROW}
+    names = [name for name in frame.columns if name != ROW]
+    return {name: _infer(frame[name], f"{side}.{name}", decimal) for name in names}
 
 
-def _infer(column: pl.Series, name: str) -> FieldSpec:
+def _infer(column: pl.Series, name: str, decimal: Decimal) -> FieldSpec:
     dtype = column.dtype
     present = column.drop_nulls()
     if isinstance(dtype, pl.List | pl.Array):
@@ -96,10 +111,10 @@ def _infer(column: pl.Series, name: str) -> FieldSpec:
         return FieldSpec(name, "number")
     if dtype != pl.String:
         return FieldSpec(name, "category")
-    return FieldSpec(name, *_infer_text(present.set(present == "", None).drop_nulls()))
+    return FieldSpec(name, *_infer_text(present.set(present == "", None).drop_nulls(), decimal))
 
 
-def _infer_text(present: pl.Series) -> tuple[FieldType, bool]:
+def _infer_text(present: pl.Series, decimal: Decimal) -> tuple[FieldType, bool]:
     """Return type and ``multiple`` of a column of non-empty texts."""
     if not len(present):
         return "category", False
@@ -107,7 +122,7 @@ def _infer_text(present: pl.Series) -> tuple[FieldType, bool]:
     for kind, endings in _ENDINGS.items():
         if any(bool(lower.str.ends_with(ending).all()) for ending in endings):
             return kind, False
-    numbers, bad = parse_numbers(present)
+    numbers, bad = parse_numbers(present, decimal)
     if not bad.any() and not numbers.is_null().any():
         coded = present.str.contains(r"^\s*0\d").any()
         return ("category" if coded else "number"), False
@@ -170,8 +185,8 @@ def _typed(raw: pl.DataFrame, source: FieldSource, origin: Origin, checks: RowCh
     elif source.spec.multiple:
         return _lists(column, source.separator)
     elif kind == "number":
-        values, bad = parse_numbers(column)
-        problem = "is not a number"
+        values, bad = parse_numbers(column, source.decimal)
+        problem = not_a_number(column, bad)
     elif kind == "timestamp":
         values, bad = parse_times(column, source.time_format)
         problem = "is not a time (numbers, ISO 8601, or set 'time_format')"

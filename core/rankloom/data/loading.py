@@ -1,20 +1,31 @@
-"""Reading CSV, TSV, Parquet and delimited text, with errors that name file and row."""
+"""Reading CSV, TSV, JSON lines, Parquet and delimited text, with errors that name file and row."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
 from rankloom.data.checks import ROW, Origin, RowChecks
+from rankloom.data.files import Format, guess_separator, kind_of, read_bytes
 from rankloom.errors import DataError
 
 __all__ = ["read_delimited", "read_table", "with_rows"]
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": ","}
+
+@dataclass(frozen=True)
+class _Text:
+    """A text file and how to read it."""
+
+    path: Path
+    packed: bool = False
+    encoding: str = "utf-8"
+    n_rows: int | None = None
 
 
 def read_table(
@@ -23,14 +34,18 @@ def read_table(
     *,
     separator: str | None = None,
     encoding: str = "utf-8",
+    n_rows: int | None = None,
 ) -> tuple[pl.DataFrame, Origin]:
-    """Read a table with a header; CSV and TSV columns come as text, Parquet columns typed.
+    """Read a table with a header; columns of text files come as text, others typed.
 
     Args:
-        path: ``.csv``, ``.tsv``, ``.txt`` or ``.parquet``.
+        path: ``.csv``, ``.tsv``, ``.txt`` or ``.jsonl``, each perhaps packed (``.csv.gz``), or
+            ``.parquet``.
         checks: Counts rows of the wrong width under ``skip``.
-        separator: Overrides what the ending says.
+        separator: None: the ending's, or what the header shows
+            (:func:`rankloom.data.files.guess_separator`).
         encoding: Of text files.
+        n_rows: Read at most so many.
 
     Returns:
         The table with its ``ROW`` column, and its origin.
@@ -40,24 +55,30 @@ def read_table(
             has the wrong number of fields.
     """
     _require_file(path)
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        origin = Origin(str(path))
-        try:
-            frame = pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{path} cannot be read as Parquet: {error}") from error
-    elif suffix in _SEPARATORS or separator is not None:
-        origin = Origin(str(path), first_row=2)
-        frame = _read_csv(path, separator or _SEPARATORS[suffix], encoding, origin, checks)
+    form = kind_of(path, separator)
+    origin = Origin(str(path), first_row=2 if form.kind == "text" else 1)
+    if form.kind == "text":
+        cut = separator or guess_separator(path, form, encoding)
+        frame = _read_csv(_Text(path, form.packed, encoding, n_rows), cut, origin, checks)
     else:
-        raise DataError(
-            f"{path}: the ending {suffix!r} is unknown. Use .csv, .tsv or .parquet, or give a "
-            f"'separator'."
-        )
+        frame = _read_typed(path, form, n_rows)
     if frame.is_empty():
-        raise DataError(f"{path} has a header but no rows.")
+        what = "a header but no rows" if form.kind == "text" else "no rows"
+        raise DataError(f"{path} has {what}.")
     return frame if ROW in frame.columns else with_rows(frame, origin), origin
+
+
+def _read_typed(path: Path, form: Format, n_rows: int | None) -> pl.DataFrame:
+    try:
+        if form.kind == "parquet":
+            return pl.read_parquet(path, n_rows=n_rows)
+        source = io.BytesIO(read_bytes(path, True)) if form.packed else path
+        return pl.read_ndjson(source, n_rows=n_rows, infer_schema_length=None)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path} is empty.") from error
+        name = "Parquet" if form.kind == "parquet" else "JSON, one object a line"
+        raise DataError(f"{path} cannot be read as {name}: {error}") from error
 
 
 def read_delimited(
@@ -86,7 +107,7 @@ def read_delimited(
     _require_file(path)
     origin = Origin(str(path))
     # not splitlines(): it also breaks at characters that ISO-8859-1 texts hold
-    lines = _decode(path, encoding).split("\n")
+    lines = _decode(_Text(path, encoding=encoding)).split("\n")
     frame = pl.DataFrame({"line": pl.Series(lines, dtype=pl.String).str.strip_chars_end("\r")})
     frame = with_rows(frame, origin).filter(pl.col("line") != "")
     if frame.is_empty():
@@ -113,8 +134,9 @@ def _require_file(path: Path) -> None:
         raise DataError(f"{path} {what}. Relative paths start at the pipeline file's folder.")
 
 
-def _decode(path: Path, encoding: str) -> str:
-    data = path.read_bytes()
+def _decode(text: _Text) -> str:
+    path, encoding = text.path, text.encoding
+    data = read_bytes(path, text.packed)
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -127,30 +149,30 @@ def _decode(path: Path, encoding: str) -> str:
         raise DataError(f"{path}: the encoding {encoding!r} is unknown.") from error
 
 
-def _read_csv(
-    path: Path, separator: str, encoding: str, origin: Origin, checks: RowChecks
-) -> pl.DataFrame:
-    utf8 = encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
-    source: Path | io.BytesIO = path if utf8 else io.BytesIO(_decode(path, encoding).encode())
+def _read_csv(text: _Text, separator: str, origin: Origin, checks: RowChecks) -> pl.DataFrame:
+    utf8 = text.encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
+    source = text.path if utf8 and not text.packed else io.BytesIO(_decode(text).encode())
     try:
-        frame = pl.read_csv(source, separator=separator, infer_schema=False, glob=False)
+        frame = pl.read_csv(
+            source, separator=separator, infer_schema=False, glob=False, n_rows=text.n_rows
+        )
     except pl.exceptions.NoDataError as error:
-        raise DataError(f"{path} is empty.") from error
+        raise DataError(f"{text.path} is empty.") from error
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
-        return _read_csv_slowly(path, separator, encoding, origin, checks)
+        return _read_csv_slowly(text, separator, origin, checks)
     if frame.width and frame[:, -1].null_count():
         # polars fills short rows with nulls: only a second look tells them from empty cells
-        return _read_csv_slowly(path, separator, encoding, origin, checks)
+        return _read_csv_slowly(text, separator, origin, checks)
     return frame
 
 
 def _read_csv_slowly(
-    path: Path, separator: str, encoding: str, origin: Origin, checks: RowChecks
+    text: _Text, separator: str, origin: Origin, checks: RowChecks
 ) -> pl.DataFrame:
     """Read record by record, so that rows of the wrong width can be named."""
-    text = _decode(path, encoding).removeprefix("\ufeff")
-    records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
-    header, body = records[0], records[1:]
+    plain = _decode(text).removeprefix("\ufeff")
+    records = csv.reader(io.StringIO(plain, newline=""), delimiter=separator)
+    header, body = next(records), list(islice(records, text.n_rows))
     kept = pl.DataFrame({"fields": pl.Series(body, dtype=pl.List(pl.String))})
     kept = with_rows(kept, origin).filter(pl.col("fields").list.len() > 0)
     wrong = kept["fields"].list.len() != len(header)

@@ -18,19 +18,26 @@ if TYPE_CHECKING:
 
 __all__ = ["html", "print_report", "rich_table"]
 
+#: Width from which on a note is broken into lines.
+_NOTE = 24
+
 
 def rich_table(report: EvaluationReport) -> Table:
     """Return the rows of a report as a rich table."""
     table = Table(title=report.name, title_justify="left")
+    rows = [_cells(report, row) for row in report.rows]
     for position, name in enumerate(_header(report)):
-        last = name == "note"
+        note = name == "note"
+        widest = max(len(cells[position]) for cells in [_header(report), *rows])
         table.add_column(
-            name, justify="left" if position == 0 or last else "right", no_wrap=not last
+            name,
+            justify="left" if position == 0 or note else "right",
+            no_wrap=not note,
+            min_width=min(widest, _NOTE) if note else widest,
         )
     below = report.below_baselines()
-    for row in report.rows:
-        cells = [Text(cell) for cell in _cells(report, row)]
-        table.add_row(*cells, style="red" if row.name in below else None)
+    for row, cells in zip(report.rows, rows, strict=True):
+        table.add_row(*map(Text, cells), style="red" if row.name in below else None)
     return table
 
 
@@ -40,9 +47,10 @@ def print_report(report: EvaluationReport, console: Console | None = None) -> No
     if report.rows:
         table = rich_table(report)
         # Numbers that a narrow console would cut short are no numbers: rather let lines wrap.
-        whole = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-        width = console.width if _has_notes(report) else max(console.width, whole)
-        console.print(table, width=width, crop=False)
+        # (print's own width is bounded by the console's; the table's is not.)
+        size = Measurement.get(console, console.options.update(max_width=10_000), table)
+        table.width = max(size.minimum, min(size.maximum, console.width))
+        console.print(table, crop=False)
     for label, text in _facts(report).items():
         # Text, not markup: a name in brackets must not be taken for a style.
         console.print(Text.assemble((f"{label}: ", "bold"), text))

@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rankloom.data.checks import ROW, Origin, require_columns
+from rankloom.data.column_names import ROLES, usual_column
 from rankloom.errors import DataError
 from rankloom_plugins.sources.plugin import ColumnNames
 
 __all__ = ["log_columns", "side_id"]
-
-#: Names that columns usually have, in lower case without separators, the most usual first.
-_USUAL = {
-    "user": ("user", "userid", "uid", "customer", "customerid", "visitor", "visitorid", "member",
-             "memberid", "reviewerid", "account", "accountid", "session", "sessionid"),
-    "item": ("item", "itemid", "iid", "movie", "movieid", "product", "productid", "asin", "sku",
-             "article", "articleid", "book", "bookid", "isbn", "news", "newsid", "song", "songid",
-             "track", "trackid", "parentasin"),
-    "value": ("rating", "value", "score", "stars", "overall", "count", "plays", "playtime",
-              "quantity", "weight"),
-    "time": ("timestamp", "time", "ts", "date", "datetime", "unixreviewtime", "createdat"),
-}  # fmt: skip
 
 
 def log_columns(names: Sequence[str], given: ColumnNames, origin: Origin) -> dict[str, str]:
@@ -33,8 +22,8 @@ def log_columns(names: Sequence[str], given: ColumnNames, origin: Origin) -> dic
     require_columns(names, declared.values(), origin)
     left = [name for name in names if name != ROW and name not in declared.values()]
     columns = {}
-    for role, usual in _USUAL.items():
-        name = declared.get(role) or _first_usual(left, usual)
+    for role in ROLES:
+        name = declared.get(role) or usual_column(left, role)
         if name is not None:
             columns[role] = name
         elif role in {"user", "item"}:
@@ -67,9 +56,4 @@ def side_id(
     if log_name in names:
         return log_name
     own = [name for name in names if name != ROW]
-    return _first_usual(own, (*_USUAL[side], "id")) or own[0]
-
-
-def _first_usual(names: Sequence[str], usual: Sequence[str]) -> str | None:
-    bare = {"".join(c for c in name.lower() if c.isalnum()): name for name in reversed(names)}
-    return next((bare[name] for name in usual if name in bare), None)
+    return usual_column(own, side, "id") or own[0]

@@ -73,7 +73,7 @@ class DeclaredField(BaseModel):
 
 
 class TablesConfig(ComponentConfig):
-    """CSV, TSV and Parquet files, or data frames, with declared or inferred fields."""
+    """CSV, TSV, JSON lines and Parquet files, or data frames; fields are declared or inferred."""
 
     type: Literal["tables"] = "tables"
     interactions: Path | None = None
@@ -97,7 +97,9 @@ class TablesConfig(ComponentConfig):
     time_format: str | None = None
     """Of the log's times: ``s``, ``ms``, ``us``, ``ns`` or a strftime pattern; None: guess."""
     separator: str | None = None
-    """Between the columns of text files; default: what the ending says."""
+    """Between the columns of text files; default: what the ending says, or the header shows."""
+    decimal: Literal[".", ","] = "."
+    """Decimal mark of numbers in text files."""
     encoding: str = "utf-8"
     """Of text files."""
     add_unknown: bool = False

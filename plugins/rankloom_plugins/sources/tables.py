@@ -9,7 +9,7 @@ from typing import Any, Self
 import polars as pl
 
 from rankloom.data.assembly import assemble, clean_log, join_logs
-from rankloom.data.checks import ROW, Origin, RowChecks, require_columns
+from rankloom.data.checks import ROW, Decimal, Origin, RowChecks, require_columns
 from rankloom.data.dataset import Dataset
 from rankloom.data.fields import FieldSpec
 from rankloom.data.frames import FieldSource, as_frame, build_table, infer_fields
@@ -117,7 +117,14 @@ class TablesSource:
         self, raw: pl.DataFrame, origin: Origin, checks: RowChecks
     ) -> tuple[pl.DataFrame, Origin, dict[str, str]]:
         columns = log_columns(raw.columns, self.config.columns, origin)
-        log = clean_log(raw, columns, origin, checks, time_format=self.config.time_format)
+        log = clean_log(
+            raw,
+            columns,
+            origin,
+            checks,
+            time_format=self.config.time_format,
+            decimal=self.config.decimal,
+        )
         return log, origin, columns
 
     def _side(
@@ -133,12 +140,16 @@ class TablesSource:
             return None
         raw, origin = found
         key = side_id(raw.columns, side, declared_id, log_id, origin)
-        fields = _fields(side, raw.drop(key), declared, origin)
+        fields = _fields(side, raw.drop(key), declared, origin, self.config.decimal)
         return build_table(side, raw, key, fields, origin, checks)
 
 
 def _fields(
-    side: str, raw: pl.DataFrame, declared: Mapping[str, str | DeclaredField], origin: Origin
+    side: str,
+    raw: pl.DataFrame,
+    declared: Mapping[str, str | DeclaredField],
+    origin: Origin,
+    decimal: Decimal,
 ) -> dict[str, FieldSource]:
     """Return declared fields and, for all other columns, inferred ones."""
     fields: dict[str, FieldSource] = {}
@@ -151,9 +162,9 @@ def _fields(
         column = entry.column or name
         require_columns(raw.columns, [column], origin)
         spec = FieldSpec(f"{side}.{name}", entry.type, entry.multiple, entry.length)
-        fields[name] = FieldSource(spec, column, entry.separator, entry.time_format)
+        fields[name] = FieldSource(spec, column, entry.separator, entry.time_format, decimal)
     used = {source.column for source in fields.values()} | {ROW}
     rest = raw.select(name for name in raw.columns if name not in used and name not in fields)
-    for name, spec in infer_fields(rest, side).items():
-        fields[name] = FieldSource(spec, name)
+    for name, spec in infer_fields(rest, side, decimal).items():
+        fields[name] = FieldSource(spec, name, decimal=decimal)
     return fields

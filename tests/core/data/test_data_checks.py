@@ -10,6 +10,8 @@ import pytest
 from rankloom.data.checks import (
     Origin,
     RowChecks,
+    has_decimal_commas,
+    not_a_number,
     parse_ids,
     parse_numbers,
     parse_times,
@@ -78,6 +80,15 @@ def test_a_bad_row_is_named_with_file_row_column_and_value() -> None:
         RowChecks().drop(frame, mask, "rating", "is not a number", origin)
     assert "1 more such row" in str(e.value)
     assert "on_bad_rows: skip" in str(e.value)
+
+
+def test_decimal_commas() -> None:
+    column = pl.Series(["4,5", "3", None])
+    assert has_decimal_commas(column)
+    assert parse_numbers(column, ",")[0].to_list() == [4.5, 3.0, None]
+    assert "decimal" in not_a_number(column, parse_numbers(column)[1])
+    for other in (["4.5", "3"], ["1,2,3", "4,5"], ["a,5"]):
+        assert not has_decimal_commas(pl.Series(other))
 
 
 def test_skip_drops_and_counts() -> None:

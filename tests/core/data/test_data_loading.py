@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from rankloom.data.checks import ROW, RowChecks
+from rankloom.data.files import guess_separator, kind_of
 from rankloom.data.loading import read_delimited, read_table
 from rankloom.errors import DataError
 
@@ -29,6 +31,44 @@ def test_csv_tsv_and_parquet_hold_the_same(tmp_path: Path) -> None:
     assert frames[0][ROW].to_list() == [2, 3]
 
 
+def test_packed_files_and_json_lines(tmp_path: Path) -> None:
+    plain = "u,t\n1,café\n2,\n"
+    packed = write(tmp_path, "a.csv.gz", gzip.compress(plain.encode("cp1252")))
+    lines = '{"u": "1", "t": "café"}\n{"u": "2", "t": null}\n'
+    frames = [
+        read_table(packed, RowChecks(), encoding="cp1252")[0],
+        read_table(write(tmp_path, "a.jsonl", lines), RowChecks())[0],
+        read_table(write(tmp_path, "b.ndjson.gz", gzip.compress(lines.encode())), RowChecks())[0],
+    ]
+    for frame in frames:
+        assert frame.drop(ROW).to_dict(as_series=False) == {"u": ["1", "2"], "t": ["café", None]}
+    assert [frame[ROW][0] for frame in frames] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "separator"),
+    [
+        ("a.csv", "u;t", ";"),
+        ("a.csv", "u\tt", "\t"),
+        ("a.csv", 'u,"a;b;c"', ","),
+        ("a.csv", '"a,b";t', ";"),
+        ("a.tsv", "u,t", ","),
+        ("a.tsv", "u\tt,v", "\t"),
+        ("a.csv", "u", ","),
+    ],
+)
+def test_the_header_shows_the_separator(
+    tmp_path: Path, name: str, header: str, separator: str
+) -> None:
+    path = write(tmp_path, name, f"{header}\n")
+    assert guess_separator(path, kind_of(path)) == separator
+
+
+def test_first_rows_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "u;t\n1;x\n2;\n3;z\n")
+    assert read_table(path, RowChecks(), n_rows=2)[0]["u"].to_list() == ["1", "2"]
+
+
 def test_windows_line_ends_and_other_encodings(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "u,t\r\n1,café\r\n".encode("latin-1"))
     frame, _ = read_table(path, RowChecks(), encoding="iso-8859-1")
@@ -45,6 +85,10 @@ def test_windows_line_ends_and_other_encodings(tmp_path: Path) -> None:
         ("a.csv", "u,t\n1,x\n2\n", r"row 3, .* has not the header's 2 fields"),
         ("a.parquet", "no parquet", "cannot be read as Parquet"),
         ("a.xlsx", "x", "ending '.xlsx' is unknown"),
+        ("a.csv.gz", "u,t\n1,x\n", "cannot be unpacked"),
+        ("a.csv.gz", gzip.compress(b"u,t\n1,x\n" * 99)[:-12], "cannot be unpacked"),
+        ("a.jsonl", "{no json\n", "cannot be read as JSON"),
+        ("a.jsonl", "", "is empty"),
     ],
 )
 def test_wrong_files(tmp_path: Path, name: str, data: str | bytes, message: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from rankloom.data.dataset import ProtocolCard
@@ -41,8 +43,8 @@ def report() -> EvaluationReport:
     )
 
 
-def printed(found: EvaluationReport) -> str:
-    console = Console(file=io.StringIO(), width=160)
+def printed(found: EvaluationReport, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width)
     found.print(console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -67,6 +69,14 @@ def test_printing_shows_the_protocol_and_every_number() -> None:
     ):
         assert part in text
     assert text.index("ndcg@10") < text.index("mrr@10")
+
+
+@pytest.mark.parametrize("note", ["", "k = 200, recall 0.98 of what the scorer alone finds"])
+def test_a_narrow_console_cuts_no_number(note: str) -> None:
+    rows = [replace(row, note=note) for row in report().rows]
+    text = printed(replace(report(), rows=rows), width=30)
+    assert "…" not in text
+    assert all(part in text for part in ("0.0600 – 0.0800", "0.0400", "[red]text"))
 
 
 def test_json_and_back() -> None:
