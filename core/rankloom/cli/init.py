@@ -32,6 +32,9 @@ def init(
     """Guess columns and field types, and write a commented pipeline file."""
     if out.exists() and not force:
         raise ConfigError(f"{out} exists. Give another --out, or --force to overwrite it.")
+    for given in (interactions, items, users):
+        if given is not None and not given.is_file():
+            raise ConfigError(f"There is no file {given}.")
     from rankloom.cli.template import look_at, render
 
     seen = look_at(interactions, items, users, out.resolve().parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from rankloom.errors import BundleError
+from rankloom.errors import BundleError, ConfigError
 
 __all__ = ["RUNS", "bundle_of", "is_finished", "new_run_dir", "run_dirs", "unfinished_run"]
 
@@ -17,12 +17,13 @@ def bundle_of(path: Path) -> Path:
     """Return the bundle of a run directory, or the path itself where it is a bundle.
 
     Raises:
-        BundleError: There is no such folder, or its fit has not finished.
+        ConfigError: There is no such folder.
+        BundleError: Its fit has not finished.
     """
     if not path.is_dir():
         near = ", ".join(str(run) for run in run_dirs(RUNS)[-3:])
         hint = f" Runs here: {near}." if near else ""
-        raise BundleError(
+        raise ConfigError(
             f"{path} is not a folder. Give the run directory or the bundle that "
             f"`rankloom fit` wrote.{hint}"
         )

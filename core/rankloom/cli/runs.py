@@ -12,7 +12,7 @@ import typer
 from rankloom.cli.options import Json
 from rankloom.cli.paths import RUNS, is_finished, run_dirs
 from rankloom.cli.show import emit_json, note, print_table
-from rankloom.errors import DataError
+from rankloom.errors import ConfigError, DataError
 
 __all__ = ["app", "compare", "flatten", "list_runs"]
 
@@ -50,7 +50,7 @@ def compare(
         by_name = {run.name: run for run in runs}
         unknown = [name for name in only if name not in by_name]
         if unknown:
-            raise DataError(
+            raise ConfigError(
                 f"{root} has no run {unknown[0]!r}. Runs there: {', '.join(by_name) or 'none'}."
             )
         runs = [by_name[name] for name in only]
@@ -116,7 +116,7 @@ def _side_by_side(
 
 def _found(root: Path) -> list[Path]:
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder. `rankloom fit` writes runs below {RUNS}/.")
+        raise ConfigError(f"{root} is not a folder. `rankloom fit` writes runs below {RUNS}/.")
     runs = run_dirs(root)
     if not runs:
         note(f"no runs in {root}")

@@ -121,7 +121,7 @@ def test_a_fit_starts_from_another(config: Path, run: Path, tmp_path: Path) -> N
     after = Pipeline.load(tmp_path / "next" / "bundle").recommend("3", request_id="a")
     assert after.items == before.items
     assert after.scores == pytest.approx(before.scores, abs=1e-4)
-    wrong = invoke("fit", config, "--from", tmp_path / "none", "--run-dir", tmp_path / "x", code=1)
+    wrong = invoke("fit", config, "--from", tmp_path / "none", "--run-dir", tmp_path / "x", code=2)
     assert "is not a folder" in wrong.stderr
 
 
@@ -180,7 +180,7 @@ def test_exit_codes(config: Path, run: Path, folder: Path, tmp_path: Path) -> No
         (0, ["evaluate", run, "--phase", "validation"]),
         (1, ["fit", broken, "--run-dir", tmp_path / "run"]),
         (1, ["evaluate", tmp_path]),
-        (1, ["runs", "compare", folder / "nowhere"]),
+        (2, ["runs", "compare", folder / "nowhere"]),
         (2, ["fit", tmp_path / "nowhere.yaml"]),
         (2, ["recommend", run, "--user", "nobody"]),
         (2, ["recommend", run, "--user", 3, "-k", 0]),

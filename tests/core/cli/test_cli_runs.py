@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from rankloom.cli import app
 from rankloom.cli.paths import bundle_of, new_run_dir, run_dirs, unfinished_run
 from rankloom.cli.runs import flatten
-from rankloom.errors import BundleError
+from rankloom.errors import BundleError, ConfigError
 
 runner = CliRunner()
 
@@ -66,11 +66,11 @@ def test_compare_shows_metrics_and_only_the_keys_that_differ(runs: Path) -> None
 
 def test_unknown_run_and_missing_folder_are_named(runs: Path, tmp_path: Path) -> None:
     unknown = runner.invoke(app, ["runs", "compare", str(runs), "--run", "films-z"])
-    assert unknown.exit_code == 1
+    assert unknown.exit_code == 2
     assert "films-z" in unknown.stderr
     assert "films-a" in unknown.stderr
     missing = runner.invoke(app, ["runs", "list", str(tmp_path / "nowhere")])
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     assert "nowhere" in missing.stderr
 
 
@@ -79,7 +79,7 @@ def test_bundle_of_run_bundle_and_neither(runs: Path, tmp_path: Path) -> None:
     assert bundle_of(runs / "films-a" / "bundle") == runs / "films-a" / "bundle"
     with pytest.raises(BundleError, match="has not finished"):
         bundle_of(runs / "films-c")
-    with pytest.raises(BundleError, match="is not a folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         bundle_of(tmp_path / "nowhere")
 
 
