@@ -71,7 +71,7 @@ $(STAMPS)/torch: $(STAMPS)/venv
 	@if $(BIN)/python -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("torch"))'; then \
 	  echo "torch is already there"; \
 	else \
-	  echo "installing $(TORCH): the CUDA build takes about 5.4 GB in $(VENV) (README.md, Downloads)"; \
+	  echo "installing $(TORCH): the CUDA build takes about 5.6 GB in $(VENV) (README.md, Downloads)"; \
 	  $(PIP) $(TORCH) $(TORCH_ARGS); \
 	fi
 	@touch $@
