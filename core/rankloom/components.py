@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from rankloom.errors import PluginError
+from rankloom.errors import PluginError, did_you_mean
 
 __all__ = ["KINDS", "ComponentConfig", "ComponentSpec", "EncoderConfig", "Modality", "component"]
 
@@ -35,6 +35,16 @@ KINDS: tuple[str, ...] = (
     "estimator",
     "command",
 )
+
+
+_CAPABILITIES = (
+    "modality", "side", "inner_product", "needs_vectors", "causal", "needs", "extras",
+)  # fmt: skip
+
+#: Further capabilities that core reads; others may be given and are kept.
+FLAGS: tuple[str, ...] = (
+    "candidates", "catalog", "equal_dims", "example", "listwise", "reuses", "target_kind", "values",
+)  # fmt: skip
 
 
 class ComponentConfig(BaseModel):
@@ -118,6 +128,11 @@ def component(
     Raises:
         PluginError: ``type`` is not a one-value literal or ``target`` is not ``module:Class``.
     """
+    if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
+        name = getattr(config, "__qualname__", config)
+        raise PluginError(
+            f"component({name}, ...): settings must inherit rankloom.ComponentConfig."
+        )
     annotation = config.model_fields["type"].annotation
     names = get_args(annotation)
     if len(names) != 1 or not isinstance(names[0], str):
@@ -125,6 +140,13 @@ def component(
             f"{config.__module__}.{config.__qualname__}: 'type' must be annotated "
             f'Literal["name"] with one name, got {annotation!r}.'
         )
+    default = config.model_fields["type"].default
+    if isinstance(default, str) and default != names[0]:
+        raise PluginError(
+            f"{config.__module__}.{config.__qualname__}: 'type' is Literal[{names[0]!r}], but its "
+            f"default is {default!r}; they must be equal."
+        )
+    _check_capabilities(names[0], modality, side, needs, extras, flags)
     module, _, attribute = target.partition(":")
     if not module or not attribute:
         raise PluginError(
@@ -145,6 +167,26 @@ def component(
         summary=doc[0] if doc else "",
         flags=dict(flags),
     )
+
+
+def _check_capabilities(
+    name: str, modality: Any, side: Any, needs: Any, extras: Any, flags: dict[str, Any]
+) -> None:
+    """Refuse what ``validate`` would silently not understand."""
+    for key, value, allowed in (
+        ("modality", modality, (None, *get_args(Modality))),
+        ("side", side, ("field", "history")),
+        ("needs", needs, ("vectors", "tokens")),
+    ):
+        if value not in allowed:
+            known = ", ".join(repr(one) for one in allowed)
+            raise PluginError(f"Component {name!r}: {key}={value!r} is none of {known}.")
+    if isinstance(extras, str):
+        raise PluginError(f"Component {name!r}: extras is a list of names: extras=[{extras!r}].")
+    for flag in flags:
+        hint = "" if flag in FLAGS else did_you_mean(flag, (*_CAPABILITIES, *FLAGS))
+        if hint:
+            raise PluginError(f"Component {name!r}: there is no capability {flag!r}.{hint}")
 
 
 class EncoderConfig(ComponentConfig):

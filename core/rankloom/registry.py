@@ -143,6 +143,8 @@ class Registry:
             text += (
                 f" Plugins that failed to load: {', '.join(broken)} (see `rankloom plugins list`)."
             )
+            first = next(one.problem for one in plugins if one.name == broken[0] and one.problem)
+            text += f" {first}" if len(broken) == 1 else ""
         return text + (f" Disabled plugins: {', '.join(disabled)}." if disabled else "")
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rankloom.api.pipeline import Pipeline
     from rankloom.host import Host
 
-__all__ = ["Answers", "frame_of", "slate_of"]
+__all__ = ["Answers", "frame_of", "slate_of", "text_field"]
 
 
 class Answers:
@@ -39,7 +39,7 @@ class Answers:
 
     def __init__(self, config: PipelineConfig, dataset: Dataset, parts: Parts) -> None:
         self.seed = config.seed
-        self.text_as = _text_as(config, dataset, parts)
+        self.text_as = text_field(config, dataset, parts)
         self.engine = _engine(config, dataset, parts)
         events = dataset.interactions
         everything = HistoryStore(events, len(dataset.users))
@@ -182,7 +182,7 @@ def _engine(config: PipelineConfig, dataset: Dataset, parts: Parts) -> Engine:
     )
 
 
-def _text_as(config: PipelineConfig, dataset: Dataset, parts: Parts) -> str | None:
+def text_field(config: PipelineConfig, dataset: Dataset, parts: Parts) -> str | None:
     """Return the item field that free text stands for.
 
     Raises:

@@ -22,6 +22,7 @@ import rankloom
 from rankloom.api.fitting import FitLog
 from rankloom.config import PipelineConfig
 from rankloom.data.dataset import Dataset
+from rankloom.errors import PluginError
 from rankloom.host import Host
 from rankloom.pipeline.builder import Parts
 from rankloom.protocols import State
@@ -131,12 +132,16 @@ def _write_dataset(target: Path, dataset: Dataset) -> None:
 def _export(parts: Parts) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors: dict[str, Tensor] = {}
     meta: dict[str, Any] = {}
-    for key, component in parts.stateful():
+    for key, component in parts.components():
         if hasattr(component, "export_state"):
-            state: State = component.export_state()
+            state = _checked(key, component, component.export_state())
             meta[key] = dict(state.meta)
             for name, tensor in state.tensors.items():
                 tensors[f"state/{key}/{name}"] = tensor
+    for key, component in parts.outside():
+        if isinstance(component, nn.Module) and not hasattr(component, "export_state"):
+            for name, tensor in component.state_dict().items():
+                tensors[f"module/{key}/{name}"] = tensor
     for name, model in parts.models.items():
         for key, tensor in model.state_dict().items():
             if not is_frozen(model, key):
@@ -149,6 +154,37 @@ def _export(parts: Parts) -> tuple[dict[str, Tensor], dict[str, Any]]:
             for key, tensor in features.tensors.items():
                 tensors[f"features/{name}/{encoder}/{key}"] = tensor
     return tensors, meta
+
+
+def _checked(key: str, component: Any, state: Any) -> State:
+    """Return a component's state if a bundle can hold it and gives it back as it was.
+
+    Raises:
+        PluginError: It is no State, or holds something else than tensors and plain JSON.
+    """
+    who = f"{key}: {type(component).__module__}.{type(component).__qualname__}.export_state()"
+    if not isinstance(state, State):
+        raise PluginError(
+            f"{who} returned {type(state).__qualname__}; it must return rankloom.protocols.State("
+            f"tensors, meta)."
+        )
+    for name, tensor in state.tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise PluginError(
+                f"{who}: {name!r} is {type(tensor).__qualname__}, not a tensor. Convert it, or put "
+                f"what JSON can hold into meta."
+            )
+    meta = dict(state.meta)
+    try:
+        same = json.loads(json.dumps(meta)) == meta
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{who}: meta cannot be written as JSON ({error}).") from error
+    if not same:
+        raise PluginError(
+            f"{who}: meta would not come back from JSON as it is. Use text keys and lists (no "
+            f"tuples, no sets), and put numbers into tensors."
+        )
+    return state
 
 
 def is_frozen(model: nn.Module, key: str) -> bool:

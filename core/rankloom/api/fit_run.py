@@ -14,13 +14,16 @@ from torch import Tensor
 
 from rankloom.api.fitting import FitLog, Fitter
 from rankloom.api.progress import Tell, bars, visible
-from rankloom.api.stages import FitContext, run_fit
+from rankloom.api.run_log import RunLog
+from rankloom.api.stages import FitContext, is_rank_zero, run_fit
 from rankloom.config import PipelineConfig, expand
 from rankloom.data.cache import EmbeddingCache
 from rankloom.host import Host
 from rankloom.pipeline.builder import Parts
 
 __all__ = ["Options", "fit", "write_run"]
+
+LOG = "log.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,13 @@ def fit(context: FitContext, host: Host, parts: Parts, options: Options) -> FitL
         options: See :class:`Options`.
     """
     pipeline = context.pipeline
+    lines = None
+    if context.run_directory is not None and is_rank_zero():
+        context.run_directory.mkdir(parents=True, exist_ok=True)
+        lines = RunLog(context.run_directory / LOG)
+        data = context.dataset
+        sizes = {"items": len(data.items), "users": len(data.users)}
+        lines("start", sizes, interactions=len(data.interactions), counts=dict(data.report))
     with bars(options.progress, options.tell) as told:
         fitter = Fitter(
             pipeline.config,
@@ -65,6 +75,7 @@ def fit(context: FitContext, host: Host, parts: Parts, options: Options) -> FitL
             resume=options.resume and context.run_directory is not None,
             dry_run=options.dry_run,
             initial=options.weights,
+            lines=lines,
         )
         return run_fit(host, context, lambda _: fitter.fit())
 
@@ -90,10 +101,9 @@ def write_run(directory: Path, config: PipelineConfig, seconds: float, log: FitL
     """
     directory.mkdir(parents=True, exist_ok=True)
     _replace(directory / "config.yaml", expand(config))
-    entry = {"event": "fit", "time": time.time(), "seconds": seconds, **log.to_dict()}
-    with (directory / "log.jsonl").open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(entry) + "\n")
-    _replace(directory / "metrics.json", json.dumps(entry, indent=1))
+    entry = {"seconds": seconds, **log.to_dict()}
+    RunLog(directory / LOG)("fit", entry)
+    _replace(directory / "metrics.json", json.dumps({"time": time.time(), **entry}, indent=1))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rankloom.api.progress import Tell
+from rankloom.api.run_log import RunLog
 from rankloom.config import ModelConfig, PipelineConfig
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.dataset import Dataset, HistoryRule, Phase, SplitResult
@@ -22,6 +24,7 @@ from rankloom.pipeline.phases import PhaseQueries
 from rankloom.protocols import TrainData
 from rankloom.training.feeds import Batches, Feed, PairFeed, SequenceFeed
 from rankloom.training.model_loss import ModelLoss
+from rankloom.training.module import OnEpoch
 from rankloom.training.run import Fitted, run
 from rankloom.training.validation import Validator
 
@@ -103,6 +106,7 @@ class Fitter:
         resume: Continue interrupted training.
         dry_run: One epoch.
         initial: Weights to start from, by model; those of another shape are left out.
+        lines: The run's log.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class Fitter:
         resume: bool = True,
         dry_run: bool = False,
         initial: Mapping[str, Mapping[str, Tensor]] | None = None,
+        lines: RunLog | None = None,
     ) -> None:
         self.config = config
         self.parts = parts
@@ -131,6 +136,7 @@ class Fitter:
         self.resume = resume
         self.dry_run = dry_run
         self.initial = initial or {}
+        self.lines = lines
         self.log = FitLog()
 
     def fit(self) -> FitLog:
@@ -149,12 +155,11 @@ class Fitter:
         for name, model_config in self.config.models.items():
             with self._timed(name):
                 self._model(name, model_config, train, validation, (epochs or {}).get(name))
-        for key, scorer in self.parts.scorers.items():
-            with self._timed(key, f"fit {key.rpartition('-')[0]}"):  # without its digest
-                if hasattr(scorer, "prepare"):
-                    scorer.prepare(train)
-                if hasattr(scorer, "fit"):
-                    scorer.fit(train)
+        for key, component in self.parts.outside():
+            # a composite's parts are fitted, each once, and it is calibrated
+            if key not in self.parts.composites and any(hasattr(component, m) for m in _LEARNING):
+                with self._timed(key, f"fit {key.rpartition('-')[0] or key}"):  # without its digest
+                    _learn(component, train)
 
     def _model(
         self,
@@ -166,15 +171,8 @@ class Fitter:
     ) -> None:
         torch.manual_seed(self.config.seed)
         model, table = self.parts.models[name], self.parts.tables[name]
-        components = [*model.items.encoders.values(), *model.queries.encoders.values()]
-        components += [*model.scorers.values()]
-        components += [e for own in model.scorer_fields.values() for e in own.encoders.values()]
-        components += [task.sampler for task in model.tasks if task.sampler is not None]
-        for component in components:
-            if hasattr(component, "load"):
-                component.load()
-            if hasattr(component, "prepare"):
-                component.prepare(train)
+        for _, component in self.parts.inside(name):
+            _learn(component, train)
         own = model.state_dict()
         fitting = {
             key: tensor
@@ -227,7 +225,11 @@ class Fitter:
             progress=self.progress,
             resume=self.resume,
             epochs=epochs,
+            on_epoch=self._log_of(name, "refit" if validation is None else "fit"),
         )
+
+    def _log_of(self, name: str, phase: str) -> OnEpoch | None:
+        return None if self.lines is None else partial(self.lines, "epoch", model=name, phase=phase)
 
     def _feed(self, name: str, train: TrainData) -> Feed:
         model = self.parts.models[name]
@@ -251,11 +253,13 @@ class Fitter:
         if not len(phase.targets):
             return
         queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
-        for key, scorer in self.parts.composites.items():
-            if hasattr(scorer, "calibrate"):
+        # whatever has children calibrates them itself
+        inner = {id(one) for c in self.parts.composites.values() for one in c.children}
+        for key, component in self.parts.outside():
+            if hasattr(component, "calibrate") and id(component) not in inner:
                 size = self.config.evaluation.block_size
-                with self._timed(key, f"calibrate {key.rpartition('-')[0]}"):
-                    scorer.calibrate(queries.validation(size, self.config.seed))
+                with self._timed(key, f"calibrate {key.rpartition('-')[0] or key}"):
+                    component.calibrate(queries.validation(size, self.config.seed))
 
     @contextmanager
     def _timed(self, key: str, what: str | None = None) -> Iterator[None]:
@@ -268,3 +272,14 @@ class Fitter:
         self.log.seconds[key] = self.log.seconds.get(key, 0.0) + spent
         if self.tell is not None and what is not None:
             self.tell(what, 1, 1)
+
+
+#: What comes before training by gradients, in this order.
+_LEARNING = ("load", "prepare", "fit")
+
+
+def _learn(component: Any, train: TrainData) -> None:
+    for method in _LEARNING:
+        if hasattr(component, method):
+            given = () if method == "load" else (train,)
+            getattr(component, method)(*given)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from rankloom.data.cache import EmbeddingCache
+from rankloom.data.column_names import usual_column
 from rankloom.data.dataset import Dataset
 from rankloom.data.frames import as_frame
 from rankloom.errors import DataError
@@ -20,7 +21,8 @@ def add_items(dataset: Dataset, parts: Parts, items: Any, cache: EmbeddingCache)
     Args:
         dataset: The data so far.
         parts: Fitted components; changed in place.
-        items: Data frame (polars or pandas) with a column ``id`` (or ``item``) and item fields.
+        items: Data frame (polars or pandas) or a list of mappings, with item fields and the ids
+            under ``id`` or a usual name (``item``, ``item_id``, ``movieId``).
         cache: Frozen encodings.
 
     Returns:
@@ -31,11 +33,12 @@ def add_items(dataset: Dataset, parts: Parts, items: Any, cache: EmbeddingCache)
             that is no item field.
     """
     frame = as_frame(items)
-    key = next((name for name in ("id", "item") if name in frame.columns), None)
+    free = [name for name in frame.columns if name not in dataset.items.fields]
+    key = "id" if "id" in free else usual_column(free, "item")
     if key is None:
         raise DataError(
-            f"add_items: there is no column 'id' (or 'item') with the new items' ids. "
-            f"Columns: {', '.join(frame.columns) or 'none'}."
+            f"add_items: there is no column 'id' (or 'item', 'item_id', ...) with the new items' "
+            f"ids. Columns: {', '.join(frame.columns) or 'none'}."
         )
     ids = frame[key].to_list()
     _check_ids(ids)
@@ -49,15 +52,15 @@ def add_items(dataset: Dataset, parts: Parts, items: Any, cache: EmbeddingCache)
             if hasattr(encoder, "load"):
                 encoder.load()
         item_table.append(table, rows, cache)
-    for scorer in [*parts.scorers.values(), *parts.composites.values()]:
-        if hasattr(scorer, "extend"):
-            scorer.extend(len(table))
+    for _, component in parts.components():
+        if hasattr(component, "extend"):
+            component.extend(len(table))
     return replace(dataset, items=table)
 
 
 def _check_ids(ids: list[object]) -> None:
     seen: set[object] = set()
-    for row, key in enumerate(ids):
+    for row, key in enumerate(ids, start=1):
         if key is None:
             raise DataError(f"add_items: row {row} has no id.")
         if key in seen:

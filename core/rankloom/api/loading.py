@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rankloom.config import PipelineConfig
 from rankloom.data.dataset import Dataset, SplitResult
@@ -32,7 +34,7 @@ def load_dataset(
         registry: Where the source is looked up.
         base_dir: Where relative paths start.
         frames: ``interactions``, ``items`` and ``users`` data frames instead of the source's files.
-        share: Keep this share of the users (a dry run).
+        share: Keep this share of the users, and of the items that they did not meet (a dry run).
 
     Raises:
         ConfigError: Frames were given to a source that reads none.
@@ -63,7 +65,7 @@ def load_dataset(
         source = registry.build("source", data.source, build)
     dataset: Dataset = source.load()
     if share < 1.0:
-        dataset = _sample_users(dataset, share, config.seed)
+        dataset = _sample(dataset, share, config.seed)
     return prepare_dataset(
         dataset,
         min_value=data.positive.min_value,
@@ -79,20 +81,35 @@ def make_split(config: PipelineConfig, registry: Registry, dataset: Dataset) -> 
     return result
 
 
-def _sample_users(dataset: Dataset, share: float, seed: int) -> Dataset:
+#: A dry run keeps at least so many users, and so many items that they did not meet.
+_FEWEST_USERS, _FEWEST_ITEMS = 20, 100
+
+
+def _sample(dataset: Dataset, share: float, seed: int) -> Dataset:
     """Keep all interactions of a few users, so that every stage still has something to do."""
-    users = torch.unique(dataset.interactions.users)
     generator = torch.Generator().manual_seed(seed)
-    count = min(len(users), max(20, round(len(users) * share)))
-    kept = users[torch.randperm(len(users), generator=generator)[:count]]
-    mask = torch.isin(dataset.interactions.users, kept)
+    log = dataset.interactions
+    kept = _some(torch.unique(log.users), share, _FEWEST_USERS, generator)
+    mask = torch.isin(log.users, kept)
+    met = torch.zeros(len(dataset.items), dtype=torch.bool)
+    met[log.items[mask]] = True
+    others = _some((~met).nonzero()[:, 0], share, _FEWEST_ITEMS, generator)
+    met[others] = True
+    log = log.select(mask)
+    position = met.cumsum(0) - 1
     given = None if dataset.given_split is None else dataset.given_split[mask]
     return Dataset(
-        dataset.items,
+        dataset.items.select(met.nonzero()[:, 0].tolist()),
         dataset.users,
-        dataset.interactions.select(mask),
+        replace(log, items=position[log.items]),
         dataset.positive[mask],
         dataset.report,
         given,
         dataset.name,
     )
+
+
+def _some(values: Tensor, share: float, fewest: int, generator: torch.Generator) -> Tensor:
+    """Draw a share of some values, but not fewer than there should be."""
+    count = min(len(values), max(fewest, round(len(values) * share)))
+    return values[torch.randperm(len(values), generator=generator)[:count]]

@@ -36,6 +36,11 @@ def similar_items(items: Table, parts: Parts, item: object, k: int, model: str |
             f"Models: {', '.join(parts.tables)}."
         )
     table = parts.tables[name]
+    if not bool(table.present[index]):
+        raise QueryError(
+            f"Item {item!r} has no vector of the model {name!r}: none of its encoders "
+            f"({', '.join(table.fields)}) knows a value of it, so there is nothing to compare."
+        )
     return _nearest(items, table.vectors, table.present, table.vectors[index], k, index)
 
 

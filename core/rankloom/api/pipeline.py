@@ -104,7 +104,7 @@ class Pipeline:
             users: Data frame of the users.
             run_dir: Gets config.yaml, log.jsonl, metrics.json, checkpoints and bundle/.
             progress: Show bars on a terminal or in a notebook.
-            dry_run: 1 % of the users, one epoch, every stage.
+            dry_run: 1 % of the users and of the other items, one epoch, every stage.
             resume: Continue interrupted training found in ``run_dir``.
             initial: A bundle whose weights training starts from.
             tell: Told (what, steps done, of) instead of bars.
@@ -127,6 +127,7 @@ class Pipeline:
         split = make_split(self.config, self.registry, dataset)
         self.dataset, self.split, self._answers = dataset, split, None
         parts = self._build(dataset)
+        answering.text_field(self.config, dataset, parts)  # rather refused now than after the fit
         context = FitContext(self, dataset, split, directory, dry_run)
         self.log = fit_run.fit(context, self._host, parts, options)
         self._answers = answering.Answers(self.config, dataset, parts)
@@ -332,7 +333,11 @@ class Pipeline:
         dataset = pipeline.dataset = restoring.read_dataset(path)
         parts = pipeline._build(dataset, manifest.sizes)
         restoring.read_parts(path, parts)
-        parts.query_fields.load(dataset.users, EmbeddingCache(pipeline.cache_dir))
+        cache = EmbeddingCache(pipeline.cache_dir)
+        parts.query_fields.load(dataset.users, cache)
+        for model in parts.models.values():
+            for fields in model.scorer_fields.values():
+                fields.load(dataset.items, cache)
         pipeline.log = manifest.log
         pipeline._answers = answering.Answers(pipeline.config, dataset, parts)
         return pipeline

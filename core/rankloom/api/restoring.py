@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankloom.api.bundle import FORMAT, ID_COLUMN, file_digest, is_frozen
 from rankloom.api.fitting import FitLog
@@ -145,17 +145,37 @@ def read_parts(directory: Path, parts: Parts) -> None:
         BundleError: State is missing or of another shape.
         ConfigError: Weights that the config names are not there.
     """
-    for model in parts.models.values():
-        for encoder in [*model.items.encoders.values(), *model.queries.encoders.values()]:
-            if hasattr(encoder, "load"):
-                encoder.load()
+    for _, component in parts.components():
+        if hasattr(component, "load"):
+            component.load()
     tensors = _read(directory / "state.safetensors", load_file)
     meta = _read(directory / "state.json", _json)
-    for key, component in parts.stateful():
+    for key, component in parts.components():
         if key in meta and hasattr(component, "import_state"):
             component.import_state(State(_below(tensors, f"state/{key}/"), meta[key]))
+    for key, component in parts.outside():
+        own = _below(tensors, f"module/{key}/")
+        if own and isinstance(component, nn.Module):
+            _fill_module(directory, key, component, own)
     for name in parts.models:
         _fill_model(directory, parts, name, tensors)
+
+
+def _fill_module(directory: Path, key: str, component: nn.Module, own: dict[str, Tensor]) -> None:
+    """Give a module outside the models its tensors, buffers that ``fit`` made or resized too."""
+    for name, tensor in own.items():
+        path, _, last = name.rpartition(".")
+        owner = component.get_submodule(path)
+        if last in owner._buffers:
+            owner._buffers[last] = tensor
+    try:
+        component.load_state_dict(own)
+    except RuntimeError as error:
+        raise BundleError(
+            f"The bundle at {directory} does not fit {key!r}: {str(error).splitlines()[-1].strip()}"
+            f". Was a plugin updated? Install its version of the fit (manifest.json: plugins)."
+        ) from error
+    component.eval()
 
 
 def _fill_model(directory: Path, parts: Parts, name: str, tensors: dict[str, Tensor]) -> None:

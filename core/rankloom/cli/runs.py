@@ -137,27 +137,40 @@ def _read(path: Path) -> Any:
             ) from error
     import yaml
 
-    return yaml.safe_load(text) or {}
+    try:
+        return yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise DataError(f"{path} is not YAML; the run was changed by hand.") from error
 
 
-def _headline(metrics: dict[str, float]) -> str | None:
-    """Return the key of the pipeline's own row, which comes last, else of the first model."""
-    judged = [key for key in metrics if key.startswith("test ")]
-    firsts = [key for key in judged if "ndcg" in key or "rmse" in key]
+def _headline(report: dict[str, Any], metrics: dict[str, float]) -> str | None:
+    """Return the key that says most of a run.
+
+    The report's own headline of the pipeline's row, which comes last; else the error of its
+    ratings; else what the first model was chosen by.
+    """
+    rows, name = report.get("rows") or [], report.get("headline")
     bests = [key for key in metrics if key.startswith("fit ") and key.endswith(" best")]
-    found = firsts[-1:] or judged[-1:] or bests[:1]
-    return found[0] if found else None
+    wanted = [f"test {rows[-1]['name']} {name}"] if rows else []
+    wanted += ["test rmse", *bests]
+    return next((key for key in wanted if key in metrics), None)
 
 
 def _summary(run: Path) -> dict[str, Any]:
-    config, metrics = _read(run / "config.yaml"), _numbers(_read(run / "metrics.json"))
     started = datetime.fromtimestamp((run / "config.yaml").stat().st_mtime, UTC)
-    headline = _headline(metrics)
-    return {
+    row: dict[str, Any] = {
         "run": run.name,
-        "name": config.get("name", ""),
+        "name": "",
         "started": f"{started:%Y-%m-%d %H:%M}",
         "state": "fitted" if is_finished(run) else "unfinished",
-        "headline": f"{headline} {metrics[headline]:.4f}" if headline else "",
-        "metrics": metrics,
+        "headline": "",
+        "metrics": {},
     }
+    try:
+        config, written = _read(run / "config.yaml"), _read(run / "metrics.json")
+    except DataError as error:  # one damaged run must not hide the others
+        return {**row, "state": "damaged", "headline": str(error)}
+    metrics = _numbers(written)
+    headline = _headline(written.get("test") or {}, metrics)
+    best = f"{headline} {metrics[headline]:.4f}" if headline else ""
+    return {**row, "name": config.get("name", ""), "headline": best, "metrics": metrics}

@@ -19,9 +19,12 @@ from rankloom.cli.guess import (
     guess_positive,
     read_sample,
 )
-from rankloom.data.checks import Decimal, has_decimal_commas
+from rankloom.data.checks import Decimal, has_decimal_commas, parse_numbers
 from rankloom.data.fields import FieldSpec
-from rankloom.data.frames import infer_fields
+from rankloom.data.frames import FieldSource
+from rankloom.data.inference import infer_fields
+from rankloom.data.tables import SEPARATOR
+from rankloom.errors import DataError
 
 __all__ = ["Seen", "SideTable", "look_at", "render"]
 
@@ -36,7 +39,7 @@ class SideTable:
 
     path: str
     id: str
-    fields: Mapping[str, FieldSpec]
+    fields: Mapping[str, FieldSource]
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ def look_at(interactions: Path, items: Path | None, users: Path | None, folder: 
         folder: Where the pipeline file will be; paths are written relative to it.
     """
     log = read_sample(interactions)
+    _require_header(log, interactions)
     sides = {
         role: (path, read_sample(path))
         for role, path in (("item", items), ("user", users))
@@ -94,8 +98,40 @@ def look_at(interactions: Path, items: Path | None, users: Path | None, folder: 
         side("user", columns.user),
         encodings[0],
         decimal,
-        _doubts(columns, encodings, all(s.encoding == encodings[0] for s in samples)),
+        [
+            *_doubts(columns, encodings, all(s.encoding == encodings[0] for s in samples)),
+            *(doubt for _, sample in sides.values() for doubt in _mixed(sample.frame, decimal)),
+        ],
     )
+
+
+def _mixed(frame: pl.DataFrame, decimal: Decimal) -> list[str]:
+    """Return a doubt for each column of which most values are numbers, but not all."""
+    doubts = []
+    for column in frame.get_columns():
+        if column.dtype == pl.String:
+            present = column.drop_nulls()
+            _, bad = parse_numbers(present, decimal)
+            if 0 < 2 * int(bad.sum()) < len(bad):
+                odd = present.filter(bad)[0]
+                doubts.append(
+                    f"{column.name!r} holds numbers, but {odd!r} is none: taken as categories"
+                )
+    return doubts
+
+
+def _require_header(sample: Sample, path: Path) -> None:
+    """Check that a text file's first line is no data.
+
+    Raises:
+        DataError: Two of its names or more are numbers.
+    """
+    names = pl.Series(sample.frame.columns)
+    if int((~parse_numbers(names)[1]).sum()) >= 2:
+        raise DataError(
+            f"{path}: its first line looks like data ({', '.join(names.head(4))}), not like a "
+            f"header. Put a line with the columns' names first, such as user,item,rating,timestamp."
+        )
 
 
 def _decimal_commas(sample: Sample) -> bool:
@@ -142,6 +178,7 @@ def render(seen: Seen) -> str:
         "",
         *_model(seen, ordered),
         "",
+        *_text_as(seen),
         "# Several opinions, weighted on validation. One alone: `scorer: ease`.",
         "scorer:",
         "  type: blend",
@@ -186,11 +223,15 @@ def _side_lines(role: str, table: SideTable) -> list[str]:
     ]
     if table.fields:
         lines.append(f"    {role}_fields:  # types: {_TYPES}")
-        for name, spec in table.fields.items():
-            value = spec.type + (", multiple: true" if spec.multiple else "")
-            text = f"{{type: {value}}}" if spec.multiple else spec.type
-            lines.append(f"      {_flow(name)}: {text}")
+        lines += [f"      {_flow(name)}: {_field(f)}" for name, f in table.fields.items()]
     return lines
+
+
+def _field(source: FieldSource) -> str:
+    more = ", multiple: true" if source.spec.multiple else ""
+    if source.separator != SEPARATOR:
+        more += f', separator: "{source.separator}"'
+    return f"{{type: {source.spec.type}{more}}}" if more else source.spec.type
 
 
 _TYPES = "category, number, text, timestamp, vector, image, audio"
@@ -216,8 +257,8 @@ def _split(ordered: bool) -> list[str]:
 def _model(seen: Seen, ordered: bool) -> list[str]:
     encoders = ["      id: {type: embedding, dim: 64, id_dropout: 0.2}"]
     if seen.items is not None:
-        for name, spec in seen.items.fields.items():
-            encoders.append(_encoder(name, spec))
+        for name, source in seen.items.fields.items():
+            encoders.append(_encoder(name, source.spec))
     live = sum(not line.lstrip().startswith("#") for line in encoders)
     fusion = ["    fusion: {type: gated, dim: 64, modality_dropout: 0.1}"] if live > 1 else []
     history = "{type: sasrec, max_length: 50}" if ordered else "{type: history_mean}"
@@ -235,6 +276,20 @@ def _model(seen: Seen, ordered: bool) -> list[str]:
         "  training: {learning_rate: 1.0e-3, batch_size: 128, epochs: 30, patience: 5, "
         "monitor: ndcg@10}",
     ]
+
+
+def _text_as(seen: Seen) -> list[str]:
+    """Of several texts, say which one free text of a query stands for."""
+    fields = {} if seen.items is None else seen.items.fields
+    texts = [name for name, source in fields.items() if source.spec.type == "text"]
+    if len(texts) < 2:
+        return []
+    titles = [name for name in texts if any(word in name.lower() for word in _TITLES)]
+    chosen = (titles or texts)[0]
+    return [f"text_as: {_flow(chosen)}  # the field that free text of a query stands for", ""]
+
+
+_TITLES = ("title", "name", "headline")
 
 
 def _encoder(name: str, spec: FieldSpec) -> str:

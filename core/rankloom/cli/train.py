@@ -6,16 +6,13 @@ import json as jsonlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from rankloom.cli.options import BaseDir, ConfigFile, FittedDir, Json, Overrides
-from rankloom.cli.paths import bundle_of, new_run_dir, unfinished_run
+from rankloom.cli.paths import bundle_of, claim, new_run_dir, unfinished_run
 from rankloom.cli.show import console, emit_json, note, plain
-
-if TYPE_CHECKING:
-    from rankloom.config import PipelineConfig
 
 __all__ = ["evaluate", "fit"]
 
@@ -54,23 +51,29 @@ def fit(
     json: Json = False,
 ) -> None:
     """Fit a pipeline and write its run directory."""
-    from rankloom.config import load_config
+    from rankloom.config import expand, load_config
 
     loaded = load_config(config, overrides=tuple(set_ or ()))
     target = None if dry_run else run_dir or _run_dir(loaded.name, resume)
     if target is not None:
-        _start_run(target, loaded)
+        # First of all, so that a run that is cut short can be told by name.
+        claim(target, expand(loaded), fresh=resume is False)
         note(f"run directory: {target}")
     from rankloom.api import Pipeline
 
     pipeline = Pipeline.from_config(loaded, base_dir=config.resolve().parent)
-    pipeline.fit(
-        run_dir=target,
-        progress=not json,
-        dry_run=dry_run,
-        resume=resume is not False,
-        initial=bundle_of(initial) if initial else None,
-    )
+    try:
+        pipeline.fit(
+            run_dir=target,
+            progress=not json,
+            dry_run=dry_run,
+            resume=resume is not False,
+            initial=bundle_of(initial) if initial else None,
+        )
+    except KeyboardInterrupt:
+        if target is not None:
+            note(f"interrupted; the same command with --run-dir {target} goes on from here")
+        raise
     for name in pipeline.log.resumed:
         note(f"went on with the interrupted training of {name!r}")
     if dry_run:
@@ -88,14 +91,6 @@ def fit(
 def _run_dir(name: str, resume: bool | None) -> Path:
     found = unfinished_run(name) if resume else None
     return found or new_run_dir(name, datetime.now(UTC))
-
-
-def _start_run(run: Path, config: PipelineConfig) -> None:
-    """Write the config first, so that a run that is cut short can be told by name."""
-    from rankloom.config import expand
-
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.yaml").write_text(expand(config), encoding="utf-8")
 
 
 def evaluate(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from rankloom.config.explain import Loc
 from rankloom.config.model_checks import check_model
 from rankloom.config.pipeline import PipelineConfig
+from rankloom.config.trainer_keys import check_trainer_keys
 from rankloom.config.walk import components
 from rankloom.errors import ConfigError, did_you_mean
 from rankloom.registry import Registry
@@ -28,6 +29,7 @@ def check(config: PipelineConfig, registry: Registry) -> list[tuple[Loc, str]]:
     """
     found = [*_extras(config, registry), *_model_scorers(config, registry)]
     found += [*_model_users(config, registry)]
+    found += [(("trainer", key), why) for key, why in check_trainer_keys(config.trainer)]
     for name, model in config.models.items():
         found += check_model(model, ("models", name), registry)
     return found

@@ -116,13 +116,24 @@ def _missing(path: Path) -> str:
 
 def _line(loc: Loc, message: str, parsed: Source | None, origins: Mapping[Loc, str]) -> str:
     for path, override in origins.items():
-        if loc[: len(path)] == path or loc[1 : len(path) + 1] == path:
+        added = bool(loc) and path[: len(loc)] == loc and not _stands(parsed, loc)
+        if added or loc[: len(path)] == path or loc[1 : len(path) + 1] == path:
             return f"override {override!r}: {_dotted(loc)}: {message}"
     if parsed is None:
         return f"{_dotted(loc)}: {message}" if loc else message
     line, path = parsed.locate(loc)
     where = f"{parsed.name}:{line}"
     return f"{where}: {_dotted(path)}: {message}" if path else f"{where}: {message}"
+
+
+def _stands(parsed: Source | None, loc: Loc) -> bool:
+    """Return whether the file itself has something at a location."""
+    value: Any = {} if parsed is None else parsed.data
+    for part in loc:
+        if not isinstance(value, dict) or part not in value:
+            return False
+        value = value[part]
+    return True
 
 
 def _dotted(loc: Loc) -> str:

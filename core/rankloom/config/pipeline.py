@@ -20,7 +20,7 @@ class PipelineConfig(Section):
     A single model may be written ``model:``; it is then named ``model``.
     """
 
-    name: str = Field(default="pipeline", min_length=1)
+    name: str = Field(default="pipeline", pattern=r"^[^/\\.][^/\\]*$")
     """Name of the pipeline; run directories start with it."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything random."""

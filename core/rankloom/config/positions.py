@@ -24,7 +24,7 @@ class Source:
         name: What to call it in messages.
 
     Raises:
-        ConfigError: It is not YAML, not a mapping, or has a key twice.
+        ConfigError: It is empty, not YAML, not a mapping, or has a key twice.
     """
 
     def __init__(self, text: str, name: str) -> None:
@@ -33,8 +33,7 @@ class Source:
         try:
             self._root = loader.get_single_node()
             if self._root is None:
-                self.data: dict[str, Any] = {}
-                return
+                raise ConfigError(f"{name} is empty. `rankloom init` writes a pipeline file.")
             _check_keys(self._root, name, (), set())
             data = loader.construct_document(self._root)
         except yaml.YAMLError as error:
@@ -43,7 +42,7 @@ class Source:
             loader.dispose()
         if not isinstance(data, dict):
             raise ConfigError(f"{name}:1: expected a mapping of keys, got {type(data).__name__}.")
-        self.data = data
+        self.data: dict[str, Any] = data
 
     def locate(self, loc: Loc) -> tuple[int, Loc]:
         """Return line and path of a location.

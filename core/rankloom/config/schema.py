@@ -6,15 +6,18 @@ Draft 7, because that is what yaml-language-server reads. A reference to any com
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import models_json_schema
 
-from rankloom.components import KINDS
+from rankloom.components import KINDS, ComponentSpec
 from rankloom.config.models import ModelConfig, TaskConfig
 from rankloom.config.pipeline import PipelineConfig
 from rankloom.config.refs import KIND_MARKER
+from rankloom.errors import PluginError
 from rankloom.registry import Registry, default_registry
 
 __all__ = ["json_schema"]
@@ -34,7 +37,11 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
     configs: list[type[BaseModel]] = [spec.config for kind in KINDS for spec in specs[kind]]
     models = list(dict.fromkeys([PipelineConfig, ModelConfig, TaskConfig, *configs]))
     wanted: list[tuple[Any, Literal["validation"]]] = [(model, "validation") for model in models]
-    refs, schema = models_json_schema(wanted, ref_template=_REF)
+    try:
+        refs, schema = models_json_schema(wanted, ref_template=_REF)
+    except PydanticInvalidForJsonSchema:
+        _blame(specs)
+        raise
     defs: dict[str, _Schema] = schema["$defs"]
     for kind in KINDS:
         choices = {spec.name: refs[spec.config, "validation"] for spec in specs[kind]}
@@ -56,6 +63,19 @@ def json_schema(registry: Registry | None = None) -> dict[str, Any]:
         "$defs": defs,
     }
     return dict(_resolve_markers(whole))
+
+
+def _blame(specs: Mapping[str, Iterable[ComponentSpec]]) -> None:
+    """Raise for the first component whose settings have no schema."""
+    for spec in (spec for own in specs.values() for spec in own):
+        try:
+            spec.config.model_json_schema()
+        except PydanticInvalidForJsonSchema as error:
+            raise PluginError(
+                f"The settings of the {spec.kind} {spec.name!r} (plugin {spec.plugin!r}) cannot be "
+                f"written as JSON Schema: {error.message.rstrip('.')}. Use types that YAML can "
+                f"hold, or disable the plugin with RANKLOOM_DISABLE_PLUGINS={spec.plugin}."
+            ) from error
 
 
 def _any(kind: str) -> str:

@@ -160,14 +160,11 @@ def parse_numbers(column: pl.Series, decimal: Decimal = ".") -> tuple[pl.Series,
     """Return values as float64 (null where missing) and a mask of what is no finite number.
 
     Args:
-        column: Numbers, or numbers as text.
+        column: Numbers, or numbers as text; a text may be an amount of money (``$1,299.00``).
         decimal: The decimal mark of texts.
     """
     if column.dtype == pl.String:
-        column = column.str.strip_chars()
-        column = column.set(column == "", None)
-        if decimal == ",":
-            column = column.str.replace(",", ".", literal=True)
+        column = _plain_numbers(column.str.strip_chars(), decimal)
     elif not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null)):
         none = pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
         return none, column.is_not_null()
@@ -176,6 +173,22 @@ def parse_numbers(column: pl.Series, decimal: Decimal = ".") -> tuple[pl.Series,
     bad = (numbers.is_null() & column.is_not_null() & (as_text != "nan")).fill_null(False)
     bad = bad | numbers.is_infinite().fill_null(False)
     return numbers.set(bad, None), bad
+
+
+_MONEY = r"^([+-]?)[$€£¥]\s*(\d.*)$|^([+-]?\d.*?)\s*[$€£¥]$"
+
+
+def _plain_numbers(column: pl.Series, decimal: Decimal) -> pl.Series:
+    """Return texts of numbers as a computer writes them; null where empty."""
+    column = column.set(column == "", None)
+    money = column.str.contains(r"[$€£¥]").fill_null(False)
+    if money.any():
+        thousands = "." if decimal == "," else ","
+        amounts = column.str.replace(_MONEY, "${1}${2}${3}")
+        grouped = amounts.str.contains(rf"^[+-]?\d{{1,3}}(\{thousands}\d{{3}})+(\D\d+)?$")
+        whole = amounts.str.replace_all(thousands, "", literal=True)
+        column = whole.zip_with(money & grouped.fill_null(False), amounts)
+    return column.str.replace(",", ".", literal=True) if decimal == "," else column
 
 
 def not_a_number(column: pl.Series, bad: pl.Series) -> str:

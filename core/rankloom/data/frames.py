@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from rankloom.data.cells import first, split_cells
 from rankloom.data.checks import (
-    ROW,
     Decimal,
     Origin,
     RowChecks,
@@ -18,18 +18,12 @@ from rankloom.data.checks import (
     parse_numbers,
     parse_times,
 )
-from rankloom.data.fields import FieldSpec, FieldType
+from rankloom.data.fields import FieldSpec
 from rankloom.data.ids import IdMap
 from rankloom.data.tables import SEPARATOR, Table
 from rankloom.errors import DataError
 
-__all__ = ["FieldSource", "as_frame", "build_table", "infer_fields", "table_of_ids"]
-
-_ENDINGS: dict[FieldType, tuple[str, ...]] = {
-    "image": (".jpg", ".jpeg", ".png", ".webp", ".gif"),
-    "audio": (".wav", ".mp3", ".flac", ".ogg"),
-}
-_LONG = 60  # mean characters from which repeated texts are texts all the same
+__all__ = ["FieldSource", "as_frame", "build_table", "table_of_ids"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class FieldSource:
 
 
 def as_frame(frame: Any) -> pl.DataFrame:
-    """Return a polars frame of a polars, pandas or Arrow table.
+    """Return a polars frame of a polars, pandas or Arrow table, or of a list of mappings.
 
     Raises:
         DataError: It is none of them.
@@ -61,79 +55,35 @@ def as_frame(frame: Any) -> pl.DataFrame:
         return frame
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()
+    if isinstance(frame, list) and frame and all(isinstance(row, Mapping) for row in frame):
+        return pl.DataFrame(frame, infer_schema_length=None, strict=False)
     origin = type(frame).__module__.partition(".")[0]
     if origin == "pandas":
-        from_pandas: pl.DataFrame = pl.from_pandas(frame)
-        return from_pandas
+        return _from_pandas(frame)
     if origin == "pyarrow":
         converted = pl.from_arrow(frame)
         if isinstance(converted, pl.DataFrame):
             return converted
     raise DataError(
-        f"Data frames may be polars, pandas or Arrow tables, not {type(frame).__qualname__}."
+        f"Data frames may be polars, pandas or Arrow tables, or lists of mappings, not "
+        f"{type(frame).__qualname__}."
     )
 
 
-def infer_fields(
-    frame: pl.DataFrame, side: str = "item", decimal: Decimal = "."
-) -> dict[str, FieldSpec]:
-    """Guess a field for every column.
-
-    Numbers (also as text, but not codes with leading zeros) become ``number``, dates
-    ``timestamp``, texts with ``|`` multiple categories, texts that occur twice on average
-    categories, other texts ``text``, paths of pictures and sounds ``image`` and ``audio``, lists of
-    numbers ``vector``.
-
-    Args:
-        frame: A raw table without its id column.
-        side: ``"item"`` or ``"user"``.
-        decimal: The decimal mark of numbers that are text.
-
-    Returns:
-        ``{column: spec}`` in the frame's order.
-    """
-    names = [name for name in frame.columns if name != ROW]
-    return {name: _infer(frame[name], f"{side}.{name}", decimal) for name in names}
-
-
-def _infer(column: pl.Series, name: str, decimal: Decimal) -> FieldSpec:
-    dtype = column.dtype
-    present = column.drop_nulls()
-    if isinstance(dtype, pl.List | pl.Array):
-        if dtype.inner.is_numeric() if isinstance(dtype, pl.List | pl.Array) else False:
-            widths = present.list.len() if isinstance(dtype, pl.List) else None
-            length = dtype.size if isinstance(dtype, pl.Array) else int(_first(widths))
-            return FieldSpec(name, "vector", length=length)
-        return FieldSpec(name, "category", multiple=True)
-    if dtype.is_temporal() and dtype not in (pl.Time, pl.Duration):
-        return FieldSpec(name, "timestamp")
-    if dtype.is_numeric():
-        return FieldSpec(name, "number")
-    if dtype != pl.String:
-        return FieldSpec(name, "category")
-    return FieldSpec(name, *_infer_text(present.set(present == "", None).drop_nulls(), decimal))
-
-
-def _infer_text(present: pl.Series, decimal: Decimal) -> tuple[FieldType, bool]:
-    """Return type and ``multiple`` of a column of non-empty texts."""
-    if not len(present):
-        return "category", False
-    lower = present.str.to_lowercase()
-    for kind, endings in _ENDINGS.items():
-        if any(bool(lower.str.ends_with(ending).all()) for ending in endings):
-            return kind, False
-    numbers, bad = parse_numbers(present, decimal)
-    if not bad.any() and not numbers.is_null().any():
-        coded = present.str.contains(r"^\s*0\d").any()
-        return ("category" if coded else "number"), False
-    times, bad = parse_times(present)
-    if not bad.any() and not times.is_null().any():
-        return "timestamp", False
-    if int(present.str.contains(SEPARATOR, literal=True).sum()) * 10 >= len(present):
-        return "category", True
-    mean = present.str.len_chars().mean()
-    long = isinstance(mean, int | float) and mean > _LONG
-    return ("text" if long or present.n_unique() * 2 > len(present) else "category"), False
+def _from_pandas(frame: Any) -> pl.DataFrame:
+    """Convert column by column; a column of objects that are of several types becomes text."""
+    columns: dict[str, pl.Series] = {}
+    for place, name in enumerate(frame.columns):
+        column = frame.iloc[:, place]
+        try:
+            columns |= pl.from_pandas(column.to_frame(str(name))).to_dict()
+        except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+            if column.dtype != object:
+                raise DataError(f"The column {str(name)!r} cannot be read: {error}") from error
+            texts = [None if missing else str(value)
+                     for value, missing in zip(column, column.isna(), strict=True)]  # fmt: skip
+            columns[str(name)] = pl.Series(str(name), texts, dtype=pl.String)
+    return pl.DataFrame(columns)
 
 
 def table_of_ids(side: str, ids: pl.Series) -> Table:
@@ -201,7 +151,7 @@ def _lists(column: pl.Series, separator: str) -> pl.Series:
     if isinstance(column.dtype, pl.List | pl.Array):
         lists = column.cast(pl.List(pl.String))
     else:
-        lists = column.cast(pl.String).str.split(separator)
+        lists = split_cells(column.cast(pl.String), separator)
     stripped = lists.list.eval(pl.element().str.strip_chars().replace("", None).drop_nulls())
     return stripped.set(stripped.list.len() == 0, None)
 
@@ -209,15 +159,11 @@ def _lists(column: pl.Series, separator: str) -> pl.Series:
 def _vectors(column: pl.Series, source: FieldSource) -> tuple[pl.Series, pl.Series, str]:
     """Return lists of float32 of one length, a mask of those that are not, and the complaint."""
     if column.dtype == pl.String:
-        column = column.str.strip_chars("[] ").str.split(source.separator)
+        column = split_cells(column, source.separator)
         column = column.list.eval(pl.element().str.strip_chars())
     present = column.is_not_null()
     lists = column.cast(pl.List(pl.Float32), strict=False)
-    length = source.spec.length or int(_first(lists.list.len().drop_nulls()))
+    length = source.spec.length or first(lists.list.len().drop_nulls())
     holes = lists.list.eval(~pl.element().is_finite().fill_null(False)).list.any()
     bad = present & ((lists.list.len() != length) | holes).fill_null(True)
     return lists.set(bad, None), bad, f"is not a vector of {length} numbers"
-
-
-def _first(column: pl.Series | None) -> int:
-    return 0 if column is None or not len(column) else int(column[0])

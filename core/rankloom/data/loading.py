@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from rankloom.data.checks import ROW, Origin, RowChecks
-from rankloom.data.files import Format, guess_separator, kind_of, read_bytes
+from rankloom.data.files import Format, guess_separator, kind_of, open_plain, read_bytes
 from rankloom.errors import DataError
 
 __all__ = ["read_delimited", "read_table", "with_rows"]
@@ -152,6 +153,7 @@ def _decode(text: _Text) -> str:
 def _read_csv(text: _Text, separator: str, origin: Origin, checks: RowChecks) -> pl.DataFrame:
     utf8 = text.encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
     source = text.path if utf8 and not text.packed else io.BytesIO(_decode(text).encode())
+    _require_distinct(text, separator)
     try:
         frame = pl.read_csv(
             source, separator=separator, infer_schema=False, glob=False, n_rows=text.n_rows
@@ -166,6 +168,18 @@ def _read_csv(text: _Text, separator: str, origin: Origin, checks: RowChecks) ->
     return frame
 
 
+def _require_distinct(text: _Text, separator: str) -> None:
+    """Check that no name stands twice in the header: polars would rename the second one."""
+    with suppress(OSError, EOFError, LookupError), open_plain(text.path, text.packed) as handle:
+        line = handle.readline(1 << 20).decode(text.encoding, "replace").removeprefix("\ufeff")
+        names = next(csv.reader([line], delimiter=separator), [])
+        twice = next((name for name in names if name and names.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(
+                f"{text.path} has two columns named {twice!r}. Rename or remove one of them."
+            )
+
+
 def _read_csv_slowly(
     text: _Text, separator: str, origin: Origin, checks: RowChecks
 ) -> pl.DataFrame:
@@ -176,7 +190,8 @@ def _read_csv_slowly(
     kept = pl.DataFrame({"fields": pl.Series(body, dtype=pl.List(pl.String))})
     kept = with_rows(kept, origin).filter(pl.col("fields").list.len() > 0)
     wrong = kept["fields"].list.len() != len(header)
-    kept = checks.drop(kept, wrong, "fields", f"has not the header's {len(header)} fields", origin)
+    problem = f"has not the header's {len(header)} fields"
+    kept = checks.drop(kept, wrong, "fields", problem, origin, label="(all)")
     columns = {name: kept["fields"].list.get(i) for i, name in enumerate(header)}
     frame = pl.DataFrame({ROW: kept[ROW], **columns})
     return frame.with_columns(

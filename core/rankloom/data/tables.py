@@ -66,6 +66,10 @@ class Table:
         column = self.frame[short]
         return (column if rows is None else column.gather(rows)).to_list()
 
+    def select(self, rows: list[int]) -> Table:
+        """Return a table of these rows alone, in their order."""
+        return Table(self.side, IdMap(self.ids.external(rows)), self.frame[rows], self.fields)
+
     def extended(self, ids: list[object], values: pl.DataFrame) -> Table:
         """Return the table with new rows appended; the given ids must be new.
 
@@ -122,4 +126,4 @@ def _first_wrong(values: pl.Series, dtype: pl.DataType) -> str:
         row = int(lost.arg_max() or 0)
     except pl.exceptions.PolarsError:
         return f"{values.dtype}"
-    return f"{values[row]!r} (row {row})"
+    return f"{values[row]!r} (row {row + 1})"

@@ -248,10 +248,19 @@ def _unique_names(found: Iterable[Found]) -> tuple[list[Found], list[tuple[Found
 
 
 def _load_all(found: Iterable[Found]) -> tuple[list[Loaded], list[tuple[Found, str]]]:
-    loaded, broken = [], []
+    loaded: list[Loaded] = []
+    broken: list[tuple[Found, str]] = []
+    owners: dict[int, Found] = {}
     for one in found:
         try:
-            loaded.append(load(one))
+            plugin = load(one)
         except PluginError as error:
             broken.append((one, str(error)))
+            continue
+        owner = owners.setdefault(id(plugin.plugin), one)
+        if owner is one:
+            loaded.append(plugin)
+        else:
+            message = f"{one} is the same object as the plugin {owner.name!r}, which is used."
+            broken.append((one, message))
     return loaded, broken

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +71,11 @@ def load(found: Found) -> Loaded:
         manager.register(plugin, found.name)
     except pluggy.PluginValidationError as error:
         raise PluginError(f"{found}: {' '.join(str(error).split())}") from error
+    except Exception as error:  # pluggy looks at every attribute, and any may raise
+        raise PluginError(
+            f"{found} cannot be looked at: {type(error).__name__}: {error}. Let the entry point "
+            f"name the module that holds the hooks."
+        ) from error
     callers = manager.get_hookcallers(plugin) or []
     impls = {caller.name: caller.get_hookimpls()[0] for caller in callers}
     specs = tuple(_specs(found, impls))
@@ -78,7 +85,9 @@ def load(found: Found) -> Loaded:
 
 def _import(found: Found) -> Any:
     try:
-        return found.load()
+        # What it prints would stand among what a program reads from stdout (--json).
+        with redirect_stdout(sys.stderr):
+            return found.load()
     # A plugin may raise anything while it is imported, and must not take the others down.
     except (Exception, SystemExit) as error:
         raise PluginError(
@@ -112,7 +121,12 @@ def _check_names(found: Found, plugin: Any) -> None:
 
 
 def _members(plugin: Any) -> dict[str, Any]:
-    return {name: getattr(plugin, name, None) for name in dir(plugin) if not name.startswith("__")}
+    members = {}
+    for name in dir(plugin):
+        if not name.startswith("__"):
+            with suppress(Exception):  # a property that raises is no hook
+                members[name] = getattr(plugin, name)
+    return members
 
 
 def _specs(found: Found, impls: dict[str, pluggy.HookImpl]) -> Iterator[ComponentSpec]:
@@ -134,10 +148,14 @@ def _specs(found: Found, impls: dict[str, pluggy.HookImpl]) -> Iterator[Componen
 
 def _call(found: Found, hook: str, impl: pluggy.HookImpl) -> Iterable[Any]:
     try:
-        result: Any = impl.function()
-        return [] if result is None else list(result)
-    except Exception as error:
+        with redirect_stdout(sys.stderr):
+            result: Any = impl.function()
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{found}: {hook} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(result, Iterable) or isinstance(result, str):
+        said = "nothing (is there a return?)" if result is None else repr(result)
+        raise PluginError(f"{found}: {hook} returned {said}; return a list of components.")
+    return list(result)
 
 
 def _checked(found: Found, kind: str, hook: str, spec: Any) -> ComponentSpec:
@@ -150,9 +168,21 @@ def _checked(found: Found, kind: str, hook: str, spec: Any) -> ComponentSpec:
             f"{found}: {hook}: the config of {spec.name!r}, {spec.config.__qualname__}, must "
             f"inherit rankloom.ComponentConfig."
         )
+    _check_config(found, hook, spec)
     if kind == "encoder" and "field" not in spec.config.model_fields:
         raise PluginError(
             f"{found}: {hook}: the config of {spec.name!r}, {spec.config.__qualname__}, must "
             f"inherit rankloom.EncoderConfig (it lacks 'field')."
         )
     return spec.bound(kind, found.name)
+
+
+def _check_config(found: Found, hook: str, spec: ComponentSpec) -> None:
+    """Check that settings can be validated at all: one class must not break everybody's file."""
+    try:
+        spec.config.model_rebuild()
+    except Exception as error:
+        raise PluginError(
+            f"{found}: {hook}: the config of {spec.name!r}, {spec.config.__qualname__}, is not "
+            f"complete: {' '.join(str(error).split())}"
+        ) from error

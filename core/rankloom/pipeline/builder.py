@@ -13,6 +13,7 @@ import torch
 from rankloom.components import ComponentConfig
 from rankloom.config import ModelConfig, PipelineConfig, TaskConfig, TowerConfig
 from rankloom.config.models import RATING_ERRORS
+from rankloom.data.fields import FieldSpec, FieldType
 from rankloom.data.tables import Table
 from rankloom.errors import ConfigError, did_you_mean
 from rankloom.pipeline.handle import ModelHandle
@@ -65,22 +66,39 @@ class Parts:
     composites: dict[str, Any] = field(default_factory=dict)
     watched: dict[str, Metric | None] = field(default_factory=dict)
 
-    def stateful(self) -> Iterator[tuple[str, Any]]:
-        """Every component with state of its own, by a stable key."""
-        for name, model in self.models.items():
-            for side, tower in (("items", model.items), ("queries", model.queries)):
-                for key, encoder in tower.encoders.items():
-                    yield f"{name}.{side}.{key}", encoder
-            for key, scorer in model.scorers.items():
-                yield f"{name}.scorer.{key}", scorer
-            for key, fields in model.scorer_fields.items():
-                for encoder_name, encoder in fields.encoders.items():
-                    yield f"{name}.scorer.{key}.{encoder_name}", encoder
+    def inside(self, name: str) -> Iterator[tuple[str, Any]]:
+        """Every component of a model, by a stable key."""
+        model = self.models[name]
+        for side, tower in (("items", model.items), ("queries", model.queries)):
+            for key, encoder in tower.encoders.items():
+                yield f"{name}.{side}.{key}", encoder
+            if tower.fusion is not None:
+                yield f"{name}.{side}:fusion", tower.fusion
+        for key, scorer in model.scorers.items():
+            yield f"{name}.scorer.{key}", scorer
+        for key, fields in model.scorer_fields.items():
+            for encoder_name, encoder in fields.encoders.items():
+                yield f"{name}.scorer.{key}.{encoder_name}", encoder
+        for task in model.tasks:
+            yield f"{name}.task.{task.name}:objective", task.objective
+            if task.sampler is not None:
+                yield f"{name}.task.{task.name}:sampler", task.sampler
+
+    def outside(self) -> Iterator[tuple[str, Any]]:
+        """Every component that is in no model, by a stable key, parts before composites."""
         yield from self.scorers.items()
         yield from self.composites.items()
+        if self.retriever is not None:
+            yield "retriever", self.retriever
         yield "policy", self.policy
         for index, guard in enumerate(self.guards):
             yield f"guard.{index}", guard
+
+    def components(self) -> Iterator[tuple[str, Any]]:
+        """Every component of the pipeline, by a stable key."""
+        for name in self.models:
+            yield from self.inside(name)
+        yield from self.outside()
 
 
 def leaves(scorer: Any) -> Iterator[Any]:
@@ -325,12 +343,13 @@ class Builder:
             if spec.side == "history":
                 build = replace(self.base, dims={"items": item_dim})
             elif dotted.startswith("query.") or dotted.startswith("context."):
-                build = self.base
+                kind: FieldType = "text" if dotted == "query.text" else "category"
+                build = replace(self.base, field=FieldSpec(dotted, kind))
             else:
                 table = self.items if dotted.startswith("item.") else self.users
                 build = replace(self.base, field=table.field(dotted))
             encoder = self.registry.build("encoder", config, build)
-            if hasattr(encoder, "bind"):
+            if spec.flags.get("reuses"):
                 encoder.bind(self._reused(where, config, item_encoders))
             encoders[name] = encoder
         return encoders, fields

@@ -70,6 +70,10 @@ class Model(nn.Module):
         for key, scorer in scorers.items():
             if isinstance(scorer, nn.Module):
                 self.add_module(f"scorer_{key}", scorer)
+        for task in tasks:
+            for kind, part in (("objective", task.objective), ("sampler", task.sampler)):
+                if isinstance(part, nn.Module):
+                    self.add_module(f"{kind}_{task.name}", part)
         self.tasks = tasks
         self.history = history
         self.causal = causal

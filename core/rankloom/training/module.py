@@ -14,10 +14,13 @@ from rankloom.training.feeds import Uncounted
 from rankloom.training.ranks import rank_and_world
 from rankloom.training.terms import LossFunction, combine
 
-__all__ = ["EVERY", "TrainingModule", "Validate"]
+__all__ = ["EVERY", "OnEpoch", "TrainingModule", "Validate"]
 
 #: Judges the module as it is now: ``{metric: value}``, the same on all ranks.
 Validate = Callable[[], dict[str, float]]
+
+#: Told the values of every epoch: ``epoch`` (from 1), ``loss``, and what was measured.
+OnEpoch = Callable[[dict[str, float]], None]
 
 #: Steps between two rows of the log, and between two refreshes of the progress bar.
 EVERY = 50
@@ -38,6 +41,7 @@ class TrainingModule(pl.LightningModule):
         settings: Learning rate and the like.
         validate: Called after epochs, as the settings say; None: never.
         seed: Seed of every epoch's randomness.
+        on_epoch: Told of every epoch, on rank 0 alone.
 
     Attributes:
         history: Values after each validation, with their ``epoch`` (from 1).
@@ -51,6 +55,7 @@ class TrainingModule(pl.LightningModule):
         settings: TrainingConfig,
         validate: Validate | None = None,
         seed: int = 0,
+        on_epoch: OnEpoch | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -58,6 +63,7 @@ class TrainingModule(pl.LightningModule):
         self.settings = settings
         self.validate = validate
         self.seed = seed
+        self.on_epoch = on_epoch
         self.history: list[dict[str, float]] = []
         self.judged = -1
         self._sum: Tensor | None = None
@@ -112,6 +118,12 @@ class TrainingModule(pl.LightningModule):
             row = {"epoch": self.current_epoch + 1, "loss": round(self.mean_loss, 6), **values}
             logger.log_metrics(row, self.global_step)
 
+    def _epoch(self, values: dict[str, float]) -> None:
+        """Write the row that closes an epoch, and tell of it."""
+        self._write(values)
+        if self.on_epoch is not None and self.trainer.is_global_zero:
+            self.on_epoch({"epoch": self.current_epoch + 1, "loss": self.mean_loss, **values})
+
     @property
     def mean_loss(self) -> float:
         """Mean loss of the steps of this epoch so far, over all ranks; NaN before the first."""
@@ -123,10 +135,10 @@ class TrainingModule(pl.LightningModule):
         done = self.current_epoch + 1
         last = done == self.trainer.max_epochs
         if self.validate is None or (done % self.settings.evaluate_every and not last):
-            self._write({})
+            self._epoch({})
             return
         values = self.validate()
-        self._write(values)
+        self._epoch(values)
         self.judged = self.current_epoch
         self.history.append({"epoch": float(done), **values})
         for name, value in values.items():

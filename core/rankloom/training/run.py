@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from rankloom.config import TrainingConfig
 from rankloom.training.callbacks import Bar, Epochs, Patience, csv_logger, quiet
 from rankloom.training.checkpoints import check_fits, read_checkpoint
-from rankloom.training.module import OWN, TrainingModule, Validate
+from rankloom.training.module import OWN, OnEpoch, TrainingModule, Validate
 from rankloom.training.terms import LossFunction
 from rankloom.training.trainer_options import check_trainer, complete
 
@@ -71,6 +71,7 @@ def run(
     resume: bool = True,
     epochs: int | None = None,
     callbacks: tuple[Callback, ...] = (),
+    on_epoch: OnEpoch | None = None,
 ) -> Fitted:
     """Train a module and leave the best weights in it, on the CPU and in evaluation mode.
 
@@ -90,6 +91,8 @@ def run(
         resume: Continue an interrupted run.
         epochs: Train exactly so many, without validation.
         callbacks: The caller's own.
+        on_epoch: Told ``epoch`` (from 1), ``loss`` and what was measured, on rank 0 alone;
+            pickled where processes are spawned.
 
     Raises:
         ConfigError: A Trainer option is wrong.
@@ -99,7 +102,7 @@ def run(
     check_trainer(options)
     monitored = validate is not None and epochs is None
     judge = validate if monitored else None
-    training = TrainingModule(module, loss, settings, judge, seed)
+    training = TrainingModule(module, loss, settings, judge, seed, on_epoch)
     last, best = directory / "last.ckpt", directory / "best.ckpt"
     done = 0
     if resume and last.exists():

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 
-from rankloom.errors import ConfigError, did_you_mean
+from rankloom.config.trainer_keys import check_trainer_keys
+from rankloom.errors import ConfigError
 
 __all__ = ["check_trainer", "complete"]
-
-#: Rankloom's own business.
-OWN = {"max_epochs", "callbacks", "logger", "default_root_dir", "enable_checkpointing"}
 
 #: Set by launchers that have started the processes already (torchrun, SLURM, Lightning itself).
 LAUNCHED = ("LOCAL_RANK", "SLURM_PROCID")
@@ -27,16 +23,8 @@ def check_trainer(options: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: A key that Trainer does not have, or that Rankloom sets itself.
     """
-    known = set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"}
-    for key in options:
-        if key in OWN:
-            raise ConfigError(
-                f"trainer.{key}: set by Rankloom itself (epochs stand under models.*.training)."
-            )
-        if key not in known:
-            raise ConfigError(
-                f"trainer.{key}: lightning.Trainer has no such option.{did_you_mean(key, known)}"
-            )
+    for key, problem in check_trainer_keys(options):
+        raise ConfigError(f"trainer.{key}: {problem}")
 
 
 def complete(options: Mapping[str, Any]) -> dict[str, Any]:

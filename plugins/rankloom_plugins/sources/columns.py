@@ -19,11 +19,12 @@ def log_columns(names: Sequence[str], given: ColumnNames, origin: Origin) -> dic
         DataError: A named column is missing, or the user's or item's cannot be guessed.
     """
     declared = {role: name for role, name in given.model_dump().items() if name is not None}
+    absent = {role for role in given.model_fields_set if role not in declared}
     require_columns(names, declared.values(), origin)
     left = [name for name in names if name != ROW and name not in declared.values()]
     columns = {}
     for role in ROLES:
-        name = declared.get(role) or usual_column(left, role)
+        name = None if role in absent else declared.get(role) or usual_column(left, role)
         if name is not None:
             columns[role] = name
         elif role in {"user", "item"}:

@@ -39,7 +39,7 @@ class MovieLensConfig(ComponentConfig):
 
 
 class ColumnNames(BaseModel):
-    """Which column of a log is what; those that are not given are guessed from common names."""
+    """Which column of a log is what; null: none. Those not given are guessed from usual names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

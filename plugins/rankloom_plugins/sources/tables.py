@@ -12,7 +12,8 @@ from rankloom.data.assembly import assemble, clean_log, join_logs
 from rankloom.data.checks import ROW, Decimal, Origin, RowChecks, require_columns
 from rankloom.data.dataset import Dataset
 from rankloom.data.fields import FieldSpec
-from rankloom.data.frames import FieldSource, as_frame, build_table, infer_fields
+from rankloom.data.frames import FieldSource, as_frame, build_table
+from rankloom.data.inference import infer_fields
 from rankloom.data.loading import read_table, with_rows
 from rankloom.data.tables import Table
 from rankloom.errors import ConfigError, DataError
@@ -165,6 +166,4 @@ def _fields(
         fields[name] = FieldSource(spec, column, entry.separator, entry.time_format, decimal)
     used = {source.column for source in fields.values()} | {ROW}
     rest = raw.select(name for name in raw.columns if name not in used and name not in fields)
-    for name, spec in infer_fields(rest, side, decimal).items():
-        fields[name] = FieldSource(spec, name, decimal=decimal)
-    return fields
+    return {**fields, **infer_fields(rest, side, decimal)}

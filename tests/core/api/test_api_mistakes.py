@@ -223,12 +223,12 @@ def test_a_phase_that_is_none(ease: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("added", "parts"),
     [
-        ({"x": ["a"]}, ["no column 'id' (or 'item')", "Columns: x"]),
+        ({"x": ["a"]}, ["no column 'id' (or 'item'", "Columns: x"]),
         ({"id": ["n"], "titel": ["T"]}, ["no field 'titel'", "Did you mean 'title'?"]),
         ({"id": ["i3"]}, ["item id 'i3' is already"]),
-        ({"id": ["n", "n"]}, ["id 'n' is given twice (row 1)"]),
-        ({"id": ["n", None]}, ["row 1 has no id"]),
-        ({"id": ["n", "m"], "year": ["1999", "soon"]}, ["'year' holds Float64", "'soon' (row 1)"]),
+        ({"id": ["n", "n"]}, ["id 'n' is given twice (row 2)"]),
+        ({"id": ["n", None]}, ["row 2 has no id"]),
+        ({"id": ["n", "m"], "year": ["1999", "soon"]}, ["'year' holds Float64", "'soon' (row 2)"]),
     ],
 )
 def test_items_that_cannot_be_added(

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from rankloom.cli import app
-from rankloom.cli.paths import bundle_of, new_run_dir, run_dirs, unfinished_run
+from rankloom.cli.paths import bundle_of, claim, new_run_dir, run_dirs, unfinished_run
 from rankloom.cli.runs import flatten
 from rankloom.errors import BundleError, ConfigError
 
@@ -28,7 +28,7 @@ def make_run(root: Path, name: str, age: int, ndcg: float | None, **config: obje
     if ndcg is not None:
         (run / "bundle").mkdir()
         rows = [{"name": "hybrid", "n": 5, "metrics": {"ndcg@10": ndcg}}]
-        metrics = {"seconds": 3.5, "test": {"rows": rows, "ratings": None}}
+        metrics = {"seconds": 3.5, "test": {"rows": rows, "headline": "ndcg@10"}}
         (run / "metrics.json").write_text(json.dumps(metrics))
     return run
 
@@ -72,6 +72,42 @@ def test_unknown_run_and_missing_folder_are_named(runs: Path, tmp_path: Path) ->
     missing = runner.invoke(app, ["runs", "list", str(tmp_path / "nowhere")])
     assert missing.exit_code == 2
     assert "nowhere" in missing.stderr
+
+
+def test_a_damaged_run_hides_no_other(runs: Path) -> None:
+    (runs / "films-a" / "metrics.json").write_text("{")
+    done = runner.invoke(app, ["runs", "list", str(runs), "--json"])
+    assert [row["state"] for row in json.loads(done.stdout)] == ["damaged", "fitted", "unfinished"]
+    assert "films-a" in json.loads(done.stdout)[0]["headline"]
+
+
+def test_a_run_of_ratings_shows_its_error(runs: Path) -> None:
+    ratings = {"n": 9, "rmse": 0.9, "rmse_low": 0.8, "rmse_high": 1.0}
+    report = {"rows": [], "ratings": ratings, "headline": "ndcg@10"}
+    (runs / "films-b" / "metrics.json").write_text(json.dumps({"test": report}))
+    done = runner.invoke(app, ["runs", "list", str(runs), "--json"])
+    assert json.loads(done.stdout)[1]["headline"] == "test rmse 0.9000"
+
+
+def test_claiming_a_run_directory(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    claim(run, "name: a\n", fresh=False)
+    claim(run, "name: a\n", fresh=False)  # goes on
+    with pytest.raises(ConfigError, match="another config"):
+        claim(run, "name: b\n", fresh=False)
+    (run / "bundle").mkdir()
+    with pytest.raises(ConfigError, match="finished run"):
+        claim(run, "name: a\n", fresh=False)
+    (run / "mine.txt").write_text("kept")
+    claim(run, "name: b\n", fresh=True)
+    assert sorted(path.name for path in run.iterdir()) == ["config.yaml", "mine.txt"]
+    assert (run / "config.yaml").read_text() == "name: b\n"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.txt").write_text("a")
+    with pytest.raises(ConfigError, match="no run"):
+        claim(tmp_path / "other", "name: a\n", fresh=True)
+    with pytest.raises(ConfigError, match="is a file"):
+        claim(tmp_path / "other" / "a.txt", "name: a\n", fresh=False)
 
 
 def test_bundle_of_run_bundle_and_neither(runs: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pandas as pd
@@ -10,7 +11,8 @@ import pytest
 
 from rankloom.data.checks import Origin, RowChecks
 from rankloom.data.fields import FieldSpec
-from rankloom.data.frames import FieldSource, as_frame, build_table, infer_fields, table_of_ids
+from rankloom.data.frames import FieldSource, as_frame, build_table, table_of_ids
+from rankloom.data.inference import infer_fields
 from rankloom.data.loading import with_rows
 from rankloom.errors import DataError
 
@@ -56,7 +58,7 @@ def test_every_kind_of_column_is_inferred() -> None:
         }
     )
     found = infer_fields(frame)
-    kinds = {name: (spec.type, spec.multiple) for name, spec in found.items()}
+    kinds = {name: (f.spec.type, f.spec.multiple) for name, f in found.items()}
     assert kinds == {
         "price": ("number", False),
         "pages": ("number", False),
@@ -74,8 +76,45 @@ def test_every_kind_of_column_is_inferred() -> None:
         "flag": ("category", False),
         "nothing": ("category", False),
     }
-    assert found["vec"].length == 2
-    assert found["price"].name == "item.price"
+    assert found["vec"].spec.length == 2
+    assert found["price"].spec.name == "item.price"
+
+
+def test_lists_and_numbers_in_disguise_are_inferred() -> None:
+    n = 12
+    frame = pl.DataFrame(
+        {
+            "python": ["['Drama', \"Rock 'n' Roll\"]", "[]"] * (n // 2),
+            "json": ['["Drama","Sci-Fi"]', '["Drama"]'] * (n // 2),
+            "commas": ["Drama, Sci-Fi", "Drama"] * (n // 2),
+            "numbers": ["[0.5, 1]"] * n,
+            "money": ["$1,299.00", "$5"] * (n // 2),
+            "mostly": ["$3.50"] * (n - 1) + ["$1 - $2"],
+            "blurb": [f"['A long story, the {i}th of a kind, that nobody has told so far.']"
+                      for i in range(n)],
+            "title": [f"First, second and {i}" for i in range(n)],
+        }
+    )  # fmt: skip
+    found = infer_fields(frame)
+    assert {name: (f.spec.type, f.spec.multiple) for name, f in found.items()} == {
+        "python": ("category", True),
+        "json": ("category", True),
+        "commas": ("category", True),
+        "numbers": ("vector", False),
+        "money": ("number", False),
+        "mostly": ("category", False),
+        "blurb": ("text", False),
+        "title": ("text", False),
+    }
+
+    def values(name: str) -> list[object]:
+        return table(frame[name].to_list()[:2], replace(found[name], column="x"))
+
+    assert values("python") == [["Drama", "Rock 'n' Roll"], None]
+    assert values("json") == [["Drama", "Sci-Fi"], ["Drama"]]
+    assert values("commas") == [["Drama", "Sci-Fi"], ["Drama"]]
+    assert values("numbers") == [[0.5, 1.0]] * 2
+    assert values("money") == [1299.0, 5.0]
 
 
 def test_fields_are_typed() -> None:

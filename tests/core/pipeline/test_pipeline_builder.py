@@ -138,7 +138,7 @@ def test_scorer_with_encoders_gets_their_features(world: World, registry: Regist
     expected = kinds + 10 * ages[:, None]
     assert known[:5, :10].all()
     assert torch.equal(values[known], expected[known])
-    keys = [key for key, _ in parts.stateful()]
+    keys = [key for key, _ in parts.components()]
     assert {"m.scorer.model.kind", "m.scorer.model.age"} <= set(keys)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rankloom.config import TrainingConfig
+from rankloom.config.trainer_keys import TRAINER_KEYS
 from rankloom.errors import ConfigError
 from rankloom.protocols import CandidateBatch, ScoreFunction, TrainBatch
 from rankloom.training import model_loss
@@ -178,6 +180,12 @@ def test_best_weights_are_kept_and_patience_ends_the_run(tmp_path: Path) -> None
     rows = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()]
     assert rows[0] == ["epoch", "loss", "ndcg@10", "step"]
     assert [row[2] for row in rows[1:]] == ["0.1", "0.9", "0.3", "0.2", "0.1"]
+
+
+def test_trainer_keys_are_those_of_lightning() -> None:
+    import lightning.pytorch as pl
+
+    assert set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"} == TRAINER_KEYS
 
 
 def test_trainer_options_are_checked(tmp_path: Path) -> None:
