@@ -24,7 +24,7 @@ def check_model(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
         registry: Where its components are registered.
     """
     yield from _sides(model, loc, registry)
-    yield from _reuse(model, loc)
+    yield from _reuse(model, loc, registry)
     for index, task in enumerate(model.tasks):
         yield from _task(task, model, (*loc, "tasks", index), registry)
     yield from _dims(model, loc, registry)
@@ -44,11 +44,12 @@ def _sides(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
             yield where, f"an item has no field {field!r}; move the encoder to 'queries'."
 
 
-def _reuse(model: ModelConfig, loc: Loc) -> _Found:
-    """An encoder with a field ``encoder`` borrows one of the item tower's."""
+def _reuse(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
+    """An encoder that reuses (``component(..., reuses=True)``) names one of the item tower's."""
     there = list(model.items.encoders)
     for name, encoder in model.queries.encoders.items():
-        if "encoder" not in type(encoder).model_fields:
+        spec = registry.of(encoder, "encoder")
+        if spec is None or not spec.flags.get("reuses"):
             continue
         wanted = getattr(encoder, "encoder", None)
         if isinstance(wanted, str) and wanted not in there:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from rankloom.errors import PluginError
 from rankloom.protocols import Guard, GuardBase, ScoredCandidates, Slates
 
 __all__ = [
@@ -180,10 +181,31 @@ def _support(
     for guard in guards:
         penalty = guard.penalty(scored, prefix)
         if penalty is not None:
+            _check_penalty(guard, penalty, utilities)
             # An infinite penalty of either sign forbids: a slip of the sign must not force an item
             # into the slate, nor bring back (inf - inf = NaN) what is out of the support.
             utilities = torch.where(penalty.isinf(), -torch.inf, utilities - penalty)
     return utilities
+
+
+def _check_penalty(guard: Guard, penalty: Tensor, utilities: Tensor) -> None:
+    """Check what a guard takes off.
+
+    Raises:
+        PluginError: It is no float tensor of the utilities' shape, or holds NaN.
+    """
+    who = f"{type(guard).__module__}.{type(guard).__qualname__}.penalty"
+    shape = list(utilities.shape)
+    if not isinstance(penalty, Tensor) or not penalty.is_floating_point():
+        said = penalty.dtype if isinstance(penalty, Tensor) else type(penalty).__qualname__
+        raise PluginError(
+            f"{who} returned {said}; it must return a float tensor {shape}: what is taken off each "
+            f"score, infinity where an item is forbidden, or None."
+        )
+    if penalty.shape != utilities.shape:
+        raise PluginError(f"{who} returned the shape {list(penalty.shape)}; it must be {shape}.")
+    if bool(penalty.isnan().any()):
+        raise PluginError(f"{who} returned NaN; a penalty that is not known is 0.")
 
 
 def _without(utilities: Tensor, columns: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankloom.pipeline.contracts import check_candidates, check_scores, check_slates
 from rankloom.pipeline.handle import ModelHandle
 from rankloom.protocols import (
     CandidateBatch,
@@ -81,8 +82,10 @@ class Engine:
         """Retrieve, or offer the whole catalog less what is excluded."""
         if self.retriever is not None and self.retriever_handle is not None:
             encoded, _ = self.retriever_handle.encode(queries)
-            found: CandidateBatch = self.retriever.retrieve(
-                queries.with_encoded(encoded), self.retriever_k, exclude
+            found = check_candidates(
+                self.retriever,
+                self.retriever.retrieve(queries.with_encoded(encoded), self.retriever_k, exclude),
+                len(queries),
             )
             ok = self.available if allowed is None else self.available & allowed
             return CandidateBatch(
@@ -110,15 +113,16 @@ class Engine:
         self, queries: QueryBatch, candidates: CandidateBatch
     ) -> tuple[ScoredCandidates, Tensor]:
         """What the policy decides on, and ``[q]`` bool: the fallback answered."""
+        q, n = len(queries), candidates.width
         scored = ScoredCandidates(
             queries,
             candidates,
-            self.scorer.score(queries, candidates),
+            check_scores(self.scorer, self.scorer.score(queries, candidates), q, n),
             lambda name: self.context(queries, candidates, name),
         )
         helpless = ~scored.usable.any(1)
         if bool(helpless.any()):
-            other: Scores = self.fallback.score(queries, candidates)
+            other = check_scores(self.fallback, self.fallback.score(queries, candidates), q, n)
             scored = replace(scored, scores=scored.scores.otherwise(other, helpless))
         return scored, helpless
 
@@ -166,7 +170,9 @@ class Engine:
             kept_away = RaggedIndices.cat_rows(both)
         candidates = self.candidates(queries, kept_away, allowed)
         scored, helpless = self._scored(queries, candidates)
-        slates: Slates = (policy or self.policy).decide(scored, k, self.guards, generator)
+        chosen = policy or self.policy
+        slates = chosen.decide(scored, k, self.guards, generator)
+        slates = check_slates(chosen, slates, len(queries), k)
         if observe:
             for guard in self.guards:
                 guard.observe(slates)

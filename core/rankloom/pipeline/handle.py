@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankloom.pipeline.contracts import check_scores
 from rankloom.pipeline.item_table import ItemTable
 from rankloom.pipeline.model import Model
 from rankloom.protocols import CandidateBatch, Encoded, QueryBatch, Scores
@@ -68,7 +69,8 @@ class ModelHandle:
         fields = self.model.fields_of(self.task)
         if fields is not None:
             ready, offered = fields.attach(ready, offered)
-        scores: Scores = self.model.scorer(self.task).score(ready, offered)
+        scorer = self.model.scorer(self.task)
+        scores = check_scores(scorer, scorer.score(ready, offered), len(queries), candidates.width)
         if not all(known.tolist()):
             present = present & known.to(device)[:, None]
         elif present is self.table.present and self.table.complete:

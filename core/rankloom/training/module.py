@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rankloom.config import TrainingConfig
+from rankloom.errors import RankloomError
 from rankloom.training.feeds import Uncounted
 from rankloom.training.ranks import rank_and_world
 from rankloom.training.terms import LossFunction, combine
@@ -131,8 +133,14 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Judge the epoch where the schedule says so, and always the last one."""
-        self.log("loss", self.mean_loss, logger=False)
-        done = self.current_epoch + 1
+        done, loss = self.current_epoch + 1, self.mean_loss
+        if self._steps and not math.isfinite(loss):
+            raise RankloomError(
+                f"The loss of epoch {done} is {loss}: training has come apart. Lower "
+                f"training.learning_rate, set training.gradient_clip (1.0), and look for values "
+                f"that are not finite in what objectives and encoders compute."
+            )
+        self.log("loss", loss, logger=False)
         last = done == self.trainer.max_epochs
         if self.validate is None or (done % self.settings.evaluate_every and not last):
             self._epoch({})

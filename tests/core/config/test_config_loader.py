@@ -115,6 +115,10 @@ def test_every_mistake_has_file_line_and_key(small: Registry, tmp_path: Path) ->
         ("seed: 1\nscorer: 3\n", "<text>:2: scorer: expected the name of a scorer"),
         ("scorer: {l2: 3}\n", "a scorer needs 'type'"),
         ("models:\n  a:\n    items: {encoders: {x: embedding}}\n", "models.a.queries: is required"),
+        ("# nothing\n", "is empty"),
+        ("seed: 1\nname: ../../x\n", "<text>:2: name: String should match pattern"),
+        ("seed: 1\ntrainer:\n  acelerator: cpu\n", "<text>:3: trainer.acelerator: lightning"),
+        ("seed: 1\ntrainer: {max_epochs: 3}\n", "trainer.max_epochs: set by Rankloom itself"),
     ],
 )
 def test_texts_that_are_wrong(text: str, words: str, small: Registry) -> None:
@@ -158,6 +162,7 @@ def test_overrides(small: Registry) -> None:
         ("models.seq.training.epochs", "write KEY=VALUE"),
         ("models.seq.tasks.9.weight=1", "is a list of 2"),
         ("models.seq.training.epoks=3", "override 'models.seq.training.epoks=3': "),
+        ("foo.bar=3", "override 'foo.bar=3': foo: unknown field"),
     ],
 )
 def test_wrong_overrides(override: str, words: str, small: Registry) -> None:

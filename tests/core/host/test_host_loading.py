@@ -275,3 +275,84 @@ def test_a_plugin_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "types.py").write_text(PLUGIN)
     with pytest.raises(PluginError, match="already imported"):
         add_plugin_file(tmp_path / "types.py")
+
+
+def test_one_object_under_two_names_is_loaded_once() -> None:
+    plugin = scorers(OneConfig)
+    host = Host.load(installed=[found("a", plugin), found("b", plugin, "other")])
+    assert names(host) == ["acme.one"]
+    assert "same object as the plugin 'a'" in host.problems[0].message
+
+
+def test_whatever_a_plugin_does_while_it_is_read_stays_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def leaves() -> list[Any]:
+        raise SystemExit("bye")
+
+    def prints() -> list[Any]:
+        print("hello")
+        return [component(OneConfig, "math:floor")]
+
+    class Touchy:
+        @property
+        def state(self) -> int:
+            raise RuntimeError("not ready")
+
+        @hookimpl
+        def register_scorers(self) -> list[Any]:
+            return [component(TwoConfig, "math:floor")]
+
+    host = Host.load(
+        installed=[
+            found("a", module(register_scorers=leaves)),
+            found("b", module(register_scorers=prints)),
+            found("c", Touchy()),
+            found("d", module(register_scorers=lambda: None)),
+            found("e", module(register_scorers=lambda: component(OneConfig, "math:floor"))),
+        ]
+    )
+    assert names(host) == ["acme.one", "acme.two"]
+    problems = {problem.plugin: problem.message for problem in host.problems}
+    assert "SystemExit: bye" in problems["a"]
+    assert "is there a return?" in problems["d"]
+    assert "return a list of components" in problems["e"]
+    assert capsys.readouterr().out == ""
+
+
+class UnfinishedConfig(ComponentConfig):
+    """Names a type that is nowhere."""
+
+    type: Literal["acme.unfinished"] = "acme.unfinished"
+    other: Nowhere = None  # type: ignore[name-defined]  # noqa: F821
+
+
+class OtherNameConfig(ComponentConfig):
+    """Has another default than its literal."""
+
+    type: Literal["acme.this"] = "acme.that"  # type: ignore[assignment]
+
+
+def test_a_config_that_is_not_complete_is_refused() -> None:
+    host = Host.load(
+        installed=[found("a", scorers(UnfinishedConfig)), found("b", scorers(OneConfig))]
+    )
+    assert names(host) == ["acme.one"]
+    assert "UnfinishedConfig, is not complete" in host.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("config", "capabilities", "reason"),
+    [
+        (OneConfig, {"modalty": "text"}, "no capability 'modalty'. Did you mean 'modality'?"),
+        (OneConfig, {"modality": "video"}, "modality='video' is none of"),
+        (OneConfig, {"side": "histroy"}, "side='histroy' is none of"),
+        (OneConfig, {"needs": "token"}, "needs='token' is none of"),
+        (OneConfig, {"extras": "wiz"}, r"extras=\['wiz'\]"),
+        (OtherNameConfig, {}, "its default is 'acme.that'"),
+        (dict, {}, "must inherit rankloom.ComponentConfig"),
+    ],
+)
+def test_a_component_that_is_described_wrongly(config: Any, capabilities: Any, reason: str) -> None:
+    with pytest.raises(PluginError, match=reason):
+        component(config, "math:floor", **capabilities)

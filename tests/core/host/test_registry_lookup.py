@@ -40,7 +40,9 @@ def test_unknown_names_say_what_there_is() -> None:
         registry().get("scorer", "alfa")
     assert str(caught.value) == (
         "Unknown scorer 'alfa'. Did you mean 'alpha'? Installed: alpha, beta. "
-        "Plugins that failed to load: broken (see `rankloom plugins list`)."
+        "Plugins that failed to load: broken (see `rankloom plugins list`). "
+        "Plugin 'broken' (b 1, b) failed to import: ZeroDivisionError: division by zero. Repair or "
+        "uninstall it, or disable it with RANKLOOM_DISABLE_PLUGINS=broken."
     )
     with pytest.raises(ConfigError, match=r"No policy is installed.*'alpha' is a scorer"):
         registry().get("policy", "alpha")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
 
+from rankloom.errors import PluginError
 from rankloom.pipeline.engine import Engine
 from rankloom.pipeline.handle import ModelHandle
 from rankloom.protocols import (
@@ -167,3 +168,90 @@ def test_context_of_a_named_model(world: World) -> None:
         assert torch.equal(context.queries, handle.encode(world.queries)[0].vectors)
     with pytest.raises(LookupError, match="no model"):
         _run(_engine(Fixed(RISING, [])), world).scored.context()
+
+
+class Says:
+    """Answers whatever it is asked with one thing."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def score(self, queries: QueryBatch, candidates: CandidateBatch) -> Any:
+        return self.answer
+
+    def decide(self, *_: Any) -> Any:
+        return self.answer
+
+    def retrieve(self, *_: Any) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "score returned NoneType; it must return rankloom.protocols.Scores"),
+        (Scores(torch.zeros(12)), r"the shape \[12\] for 6 queries and 12 candidates"),
+        (Scores(torch.zeros(6, 11)), r"must be a tensor \[6, 12\]"),
+    ],
+)
+def test_a_scorer_that_breaks_its_contract_is_named(world: World, answer: Any, reason: str) -> None:
+    with pytest.raises(PluginError, match=reason) as caught:
+        _run(_engine(Says(answer)), world)
+    assert "test_pipeline_engine.Says" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "decide returned NoneType"),
+        (
+            Slates(torch.zeros(6, 2).long(), torch.zeros(6, 2), torch.zeros(6, 2)),
+            r"items of the shape \[6, 2\] for 6 queries and 3 slots",
+        ),
+        (
+            Slates(torch.zeros(6, 3).long(), torch.zeros(6, 3), torch.zeros(6)),
+            r"log_probs of the shape \[6\]",
+        ),
+    ],
+)
+def test_a_policy_that_breaks_its_contract_is_named(world: World, answer: Any, reason: str) -> None:
+    with pytest.raises(PluginError, match=reason):
+        _run(_engine(Fixed(RISING, [])), world, policy=Says(answer))
+
+
+@pytest.mark.parametrize("answer", [None, CandidateBatch(torch.zeros(2, 4).long())])
+def test_a_retriever_that_breaks_its_contract_is_named(world: World, answer: Any) -> None:
+    class Handle:
+        def encode(self, queries: QueryBatch) -> tuple[Any, Any]:
+            return None, None
+
+    engine = _engine(
+        Fixed(RISING, []), retriever=Says(answer), retriever_handle=cast("ModelHandle", Handle())
+    )
+    with pytest.raises(PluginError, match=r"Says\.retrieve returned"):
+        _run(engine, world)
+
+
+class Takes(GuardBase):
+    """Takes something off."""
+
+    def __init__(self, penalty: Any) -> None:
+        self.answer = penalty
+
+    def penalty(self, scored: ScoredCandidates, prefix: Tensor) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("penalty", "reason"),
+    [
+        (0.5, "returned float"),
+        (torch.zeros(6, 12).bool(), "returned torch.bool"),
+        (torch.zeros(6, 1), r"the shape \[6, 1\]; it must be \[6, 12\]"),
+        (torch.full((6, 12), torch.nan), "returned NaN"),
+    ],
+)
+def test_a_guard_that_breaks_its_contract_is_named(world: World, penalty: Any, reason: str) -> None:
+    with pytest.raises(PluginError, match=reason) as caught:
+        _run(_engine(Fixed(RISING, []), [Takes(penalty)]), world)
+    assert "Takes.penalty" in str(caught.value)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rankloom.config import TrainingConfig
 from rankloom.config.trainer_keys import TRAINER_KEYS
-from rankloom.errors import ConfigError
+from rankloom.errors import ConfigError, RankloomError
 from rankloom.protocols import CandidateBatch, ScoreFunction, TrainBatch
 from rankloom.training import model_loss
 from rankloom.training.feeds import StepBatch
@@ -196,3 +196,27 @@ def test_trainer_options_are_checked(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             run(module, _line(module), [], TrainingConfig(), options, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
+    module = Line()
+
+    def broken(x: Tensor) -> Tensor:
+        return module.slope * torch.nan
+
+    options = {"accelerator": "cpu", "devices": 1}
+    with pytest.raises(RankloomError, match=r"loss of epoch 1 is nan.*learning_rate"):
+        run(module, broken, [torch.ones(2)], TrainingConfig(epochs=2), options, tmp_path,
+            progress=False)  # fmt: skip
+
+
+def test_every_epoch_is_told(tmp_path: Path) -> None:
+    told: list[dict[str, float]] = []
+    module = Line()
+    settings = TrainingConfig(epochs=3, monitor="ndcg@10", evaluate_every=2, patience=9)
+    options = {"accelerator": "cpu", "devices": 1}
+    run(module, _line(module), [torch.ones(2)], settings, options, tmp_path, progress=False,
+        validate=lambda: {"ndcg@10": 0.5}, on_epoch=told.append)  # fmt: skip
+    assert [row["epoch"] for row in told] == [1, 2, 3]
+    assert ["ndcg@10" in row for row in told] == [False, True, True]
+    assert told[0]["loss"] > told[2]["loss"]
