@@ -21,11 +21,12 @@ from torch import Tensor, nn
 import rankloom
 from rankloom.api.fitting import FitLog
 from rankloom.config import PipelineConfig
+from rankloom.config.walk import components
 from rankloom.data.dataset import Dataset
 from rankloom.errors import PluginError
-from rankloom.host import Host
 from rankloom.pipeline.builder import Parts
 from rankloom.protocols import State
+from rankloom.registry import Registry
 
 __all__ = ["DATA_FILES", "FORMAT", "ID_COLUMN", "file_digest", "is_frozen", "manifest_of", "write"]
 
@@ -45,7 +46,7 @@ DATA_FILES = (
 
 
 def manifest_of(
-    config: PipelineConfig, sizes: tuple[int, int], log: FitLog, host: Host
+    config: PipelineConfig, sizes: tuple[int, int], log: FitLog, registry: Registry
 ) -> dict[str, Any]:
     """Return what a bundle says of itself.
 
@@ -53,9 +54,15 @@ def manifest_of(
         config: The pipeline.
         sizes: Items and users at fit time.
         log: What the fit did.
-        host: The plugins, for their versions.
+        registry: Its components and plugins.
     """
-    versions = {info.distribution: info.version for info in host.plugins() if info.distribution}
+    found = (registry.of(one) for _, one in components(config))
+    used = {spec.plugin for spec in found if spec is not None}
+    versions = {
+        info.distribution: info.version
+        for info in registry.host.plugins()
+        if info.distribution and (info.name in used or info.wraps)
+    }
     return {
         "rankloom": rankloom.__version__,
         "name": config.name,

@@ -308,7 +308,7 @@ class Pipeline:
     def save(self, directory: str | Path) -> Path:
         """Write a bundle: safetensors, JSON, YAML and Parquet, atomically."""
         dataset, parts, _ = self._fitted()
-        manifest = bundle.manifest_of(self.config, self._sizes, self.log, self._host)
+        manifest = bundle.manifest_of(self.config, self._sizes, self.log, self.registry)
         bundle.write(Path(directory), expand(self.config), dataset, parts, manifest)
         return Path(directory)
 
@@ -329,6 +329,7 @@ class Pipeline:
         """
         path = Path(directory)
         manifest = restoring.read_manifest(path)
+        restoring.check_plugins(path, manifest, get_host())
         pipeline = cls(restoring.read_config(path), base_dir)
         dataset = pipeline.dataset = restoring.read_dataset(path)
         parts = pipeline._build(dataset, manifest.sizes)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,10 +24,19 @@ from rankloom.data.ids import IdMap
 from rankloom.data.interactions import Interactions
 from rankloom.data.tables import Table
 from rankloom.errors import BundleError
+from rankloom.host import Host
 from rankloom.pipeline.builder import Parts
 from rankloom.protocols import Features, State
 
-__all__ = ["Manifest", "read_config", "read_dataset", "read_manifest", "read_parts", "read_weights"]
+__all__ = [
+    "Manifest",
+    "check_plugins",
+    "read_config",
+    "read_dataset",
+    "read_manifest",
+    "read_parts",
+    "read_weights",
+]
 
 R = TypeVar("R")
 _REMEDY = "Copy the bundle again from where it was written, or fit again."
@@ -40,10 +50,12 @@ class Manifest:
     Attributes:
         sizes: Items and users at fit time.
         log: What the fit did.
+        plugins: Versions of the packages whose plugins the pipeline used.
     """
 
     sizes: tuple[int, int]
     log: FitLog
+    plugins: Mapping[str, str]
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -73,6 +85,33 @@ def read_manifest(directory: Path) -> Manifest:
                 f"The bundle at {directory} is damaged: {name} is not as it was written. {_REMEDY}"
             )
     return _read(path, lambda _: _manifest(found))
+
+
+def check_plugins(directory: Path, manifest: Manifest, host: Host) -> None:
+    """Check that the plugins a bundle was fitted with are there; warn of other versions.
+
+    Raises:
+        BundleError: One is not installed, disabled or broken.
+    """
+    ranked = sorted(host.plugins(), key=lambda info: not info.disabled)  # enabled ones win
+    there = {info.distribution: info for info in ranked}
+    for name, version in manifest.plugins.items():
+        if name == "rankloom":  # the bundle's format answers for that
+            continue
+        info = there.get(name)
+        start = f"The bundle at {directory} was fitted with a plugin of {name} {version}"
+        if info is None:
+            raise BundleError(f"{start}, which is not installed. pip install '{name}=={version}'")
+        if info.disabled:
+            raise BundleError(f"{start}, which RANKLOOM_DISABLE_PLUGINS leaves out.")
+        if info.problem and not info.hooks:
+            raise BundleError(f"{start}, which cannot be loaded. {info.problem}")
+        if info.version != version:
+            warnings.warn(
+                f"{start}; {info.version} is installed. Its answers may differ: install the "
+                f"version of the fit, or fit again.",
+                stacklevel=3,
+            )
 
 
 def read_config(directory: Path) -> PipelineConfig:
@@ -211,7 +250,8 @@ def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _manifest(found: dict[str, Any]) -> Manifest:
     items, users = found["sizes"]
-    return Manifest((int(items), int(users)), FitLog.from_dict(found["fit"]))
+    log = FitLog.from_dict(found["fit"])
+    return Manifest((int(items), int(users)), log, dict(found["plugins"]))
 
 
 def _json(path: Path) -> Any:

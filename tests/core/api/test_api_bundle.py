@@ -12,6 +12,7 @@ import pytest
 
 from rankloom import Pipeline
 from rankloom.errors import BundleError, ConfigError
+from rankloom.host import get_host
 
 from .conftest import MODEL
 
@@ -164,3 +165,23 @@ def test_weights_of_another_shape(fit: Fit, tmp_path: Path) -> None:
     (kept / "config.yaml").write_text(text.replace("dim: 8", "dim: 16"))
     with pytest.raises(BundleError, match=r"does not fit model 'model'.*size mismatch"):
         Pipeline.load(kept)
+
+
+def _fitted_with(copy: Path, **plugins: str) -> None:
+    path = copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["plugins"].keys() == {"rankloom"}  # of all that is installed, what was used
+    path.write_text(json.dumps({**manifest, "plugins": {**manifest["plugins"], **plugins}}))
+
+
+def test_the_plugins_of_the_fit_are_looked_for(copy: Path) -> None:
+    _fitted_with(copy, **{"rankloom-zoo": "0.1.0"})
+    with pytest.raises(BundleError, match=r"pip install 'rankloom-zoo==0\.1\.0'"):
+        Pipeline.load(copy)
+
+
+def test_another_version_of_a_plugin_is_a_warning(copy: Path) -> None:
+    installed = next(i for i in get_host().plugins() if i.distribution not in ("", "rankloom"))
+    _fitted_with(copy, **{installed.distribution: "99.0"})
+    with pytest.warns(UserWarning, match=r"99\.0.*is installed"):
+        Pipeline.load(copy)
