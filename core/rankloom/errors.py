@@ -47,10 +47,13 @@ class ConfigError(RankloomError):
 class MissingExtraError(ConfigError):
     """A component needs an optional dependency that is not installed."""
 
-    def __init__(self, component: str, package: str, extra: str) -> None:
+    def __init__(
+        self, component: str, package: str, extra: str, distribution: str = "rankloom"
+    ) -> None:
+        wanted = f"{distribution}[{extra}]" if distribution else package
         super().__init__(
             f"{component} needs the package {package!r}, which is not installed. "
-            f"Install it with: pip install 'rankloom[{extra}]'"
+            f"Install it with: pip install '{wanted}'"
         )
 
 

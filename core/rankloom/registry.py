@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from rankloom.components import KINDS, ComponentConfig, ComponentSpec
 from rankloom.errors import ConfigError, MissingExtraError, PluginError, did_you_mean
-from rankloom.hookspecs import PROJECT
 from rankloom.host import Host, get_host
 
 if TYPE_CHECKING:
@@ -105,16 +104,9 @@ class Registry:
         infos = (info for info in self.host.plugins() if info.name == spec.plugin)
         return next((info.distribution for info in infos if info.components), "")
 
-    def _missing_extra(self, spec: ComponentSpec, package: str, extra: str) -> ConfigError:
-        distribution = self._distribution(spec)
+    def _missing_extra(self, spec: ComponentSpec, package: str, extra: str) -> MissingExtraError:
         what = f"{spec.kind} {spec.name!r}"
-        if distribution == PROJECT:
-            return MissingExtraError(what, package, extra)
-        return ConfigError(
-            f"{what} needs the package {package!r}, which is not installed. "
-            f"Install it with: pip install '{distribution or package}"
-            f"{f'[{extra}]' if distribution else ''}'"
-        )
+        return MissingExtraError(what, package, extra, self._distribution(spec))
 
     def _failed(self, spec: ComponentSpec, error: Exception) -> PluginError:
         return PluginError(

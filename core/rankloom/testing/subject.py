@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pkgutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,6 +16,7 @@ from torch import nn
 from rankloom.components import ComponentConfig, ComponentSpec
 from rankloom.data.fields import FieldSpec
 from rankloom.protocols import Build
+from rankloom.registry import default_registry
 from rankloom.testing.doubles import InnerProduct, WordEncoder
 from rankloom.testing.world import DIM, World, make_world
 
@@ -66,8 +66,13 @@ class Subject:
         return self.spec.config.model_validate(self.example)
 
     def implementation(self) -> Any:
-        """Import the class."""
-        return pkgutil.resolve_name(self.spec.target)
+        """Import the class.
+
+        Raises:
+            MissingExtraError: It needs a package that is not installed.
+            PluginError: It cannot be imported.
+        """
+        return default_registry().implementation(self.spec)
 
     def construct(self, world: World | None = None, seed: int = 0) -> Any:
         """Return a new component with its weights loaded, not fitted."""
@@ -144,6 +149,7 @@ class Subject:
         return self.world.items.values(self.field.name)
 
     def _first_accepted(self) -> FieldSpec:
+        self.implementation()  # what cannot be imported is no matter of fields
         items, errors = self.world.items, []
         for spec in _by_specificity(items.fields, items.field("id")):
             try:
@@ -216,8 +222,6 @@ def _teach(component: Any, world: World) -> None:
 
 def _child(kind: str, config: ComponentConfig) -> Any:
     """Build a nested component as a pipeline would, out of the installed plugins."""
-    from rankloom.registry import default_registry
-
     world = make_world()
     nested = Build(
         n_items=len(world.items),
