@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rankloom.components import ComponentConfig
+from rankloom.components import ComponentConfig, ComponentSpec
 from rankloom.config.explain import Loc
 from rankloom.config.models import RATING_ERRORS, ModelConfig, TaskConfig, TowerConfig
 from rankloom.errors import did_you_mean
@@ -140,10 +140,25 @@ def _width(tower: TowerConfig, registry: Registry) -> int | None:
 
 def _monitor(model: ModelConfig, loc: Loc, registry: Registry) -> _Found:
     measure = model.training.monitor.partition("@")[0]
-    names = [*(spec.name for spec in registry.specs("metric")), *RATING_ERRORS]
+    metrics = {spec.name: spec for spec in registry.specs("metric")}
+    names = [*metrics, *RATING_ERRORS]
+    where = (*loc, "training", "monitor")
+    needed = [] if measure not in metrics else _required(metrics[measure])
+    if model.tasks and needed:
+        yield (
+            where,
+            f"the measure {measure!r} cannot be watched: it needs {', '.join(needed)}, and a "
+            f"monitor gives no settings.",
+        )
     if model.tasks and measure not in names:
         yield (
-            (*loc, "training", "monitor"),
+            where,
             f"there is no measure {measure!r}; there are {', '.join(sorted(set(names)))}."
             f"{did_you_mean(measure, names)}",
         )
+
+
+def _required(spec: ComponentSpec) -> list[str]:
+    """Return the settings without a default, but for the name."""
+    fields = spec.config.model_fields.items()
+    return [name for name, field in fields if field.is_required() and name != "type"]

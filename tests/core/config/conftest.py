@@ -73,7 +73,10 @@ SPECS: dict[str, list[Any]] = {
     "retriever": [component(_simple("exact", model=(str | None, None), k=(int, 10)), TARGET)],
     "guard": [component(_simple("seen"), TARGET)],
     "policy": [component(_simple("greedy"), TARGET)],
-    "metric": [component(_simple(name), TARGET) for name in ("ndcg", "recall", "mrr", "hit_rate")],
+    "metric": [
+        component(_simple("share", of=(str, ...)), TARGET),
+        *(component(_simple(name), TARGET) for name in ("ndcg", "recall", "mrr", "hit_rate")),
+    ],
 }
 
 

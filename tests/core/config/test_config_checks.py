@@ -46,6 +46,7 @@ def test_a_pipeline_that_fits_together(small: Registry) -> None:
         ({"items": {"encoders": {"h": "sasrec"}}}, "move it to 'queries'"),
         ({"items": {"encoders": {"user.age": "embedding"}}}, "encoders"),
         ({"training": {"monitor": "ndgc@10"}}, "no measure 'ndgc'"),
+        ({"training": {"monitor": "share@10"}}, "'share' cannot be watched: it needs of"),
         (
             {"evaluation": {"compare": {"x": {"type": "blend", "parts": [NOBODY]}}}},
             "evaluation.compare.x.parts.0.name: there is no model 'no'",
