@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -38,13 +39,16 @@ class ModelHandle:
         """Leave out what is remembered: a weak reference cannot go to another process."""
         return {**self.__dict__, "_last": None}
 
-    @torch.no_grad()
     def encode(self, queries: QueryBatch) -> tuple[Encoded, Tensor]:
         """Return query encodings and ``[q]`` presence; the last batch is remembered."""
         if self._last is not None:
             ref, version, encoded, present = self._last
             if ref() is queries and version == self.table.version:
                 return encoded, present
+        with _no_grad():
+            return self._encode(queries)
+
+    def _encode(self, queries: QueryBatch) -> tuple[Encoded, Tensor]:
         vectors = self.table.vectors
         was_training = self.model.training
         if was_training:
@@ -57,9 +61,12 @@ class ModelHandle:
         self._last = (weakref.ref(queries), self.table.version, encoded, present)
         return encoded, present
 
-    @torch.no_grad()
     def score(self, queries: QueryBatch, candidates: CandidateBatch) -> Scores:
         """Score candidates; NaN where the item or the query is unknown to every encoder."""
+        with _no_grad():
+            return self._score(queries, candidates)
+
+    def _score(self, queries: QueryBatch, candidates: CandidateBatch) -> Scores:
         home, device = queries.device, self.table.vectors.device
         encoded, known = self.encode(queries)
         ready = queries.with_encoded(encoded).to(device)
@@ -73,6 +80,13 @@ class ModelHandle:
         scores = check_scores(scorer, scorer.score(ready, offered), len(queries), candidates.width)
         if not all(known.tolist()):
             present = present & known.to(device)[:, None]
-        elif present is self.table.present and self.table.complete:
+        elif present is self.table.present:
+            if not self.table.complete:
+                scores = scores.plus(self.table.unknown)
             return scores.to(home)
         return scores.masked(present).to(home)
+
+
+def _no_grad() -> AbstractContextManager[object]:
+    """Gradients off, where they are not already: a request runs in inference mode."""
+    return torch.no_grad() if torch.is_grad_enabled() else nullcontext()

@@ -37,6 +37,7 @@ class ItemTable:
         self._tokens: Encoded | None = None
         self.version = 0
         self._complete: tuple[Tensor, bool] | None = None
+        self._unknown: tuple[Tensor, Tensor] | None = None
         self.encoded = 0
 
     def __len__(self) -> int:
@@ -59,6 +60,14 @@ class ItemTable:
         if self._complete is None or self._complete[0] is not self.present:
             self._complete = self.present, bool(self.present.all())
         return self._complete[1]
+
+    @property
+    def unknown(self) -> Tensor:
+        """``[n]`` float: 0 where an item is present, NaN where it is not; added, it masks."""
+        if self._unknown is None or self._unknown[0] is not self.present:
+            marks = torch.zeros(len(self), device=self.present.device)
+            self._unknown = self.present, marks.masked_fill(~self.present, torch.nan)
+        return self._unknown[1]
 
     def device(self) -> torch.device:
         """Where the model lives."""

@@ -109,6 +109,9 @@ class Model(nn.Module):
             positions: ``[n_items]`` row of each item in ``table``, or None where they are equal.
         """
         items = features["items"]
+        if positions is None and items.is_cpu and _within(items, len(table)):
+            vectors = nn.functional.embedding(items, table)
+            return Features({**features.tensors, "vectors": vectors}, features.present)
         # An item newer than the table (or outside it) has no vector yet: it reads as missing.
         rows = items.clamp(min=0, max=len(table if positions is None else positions) - 1)
         known = rows == items
@@ -200,3 +203,11 @@ class Model(nn.Module):
                 encoded[name], present[name] = full.select(rows), there[rows]
         fused, _ = self.queries.fuse(encoded, present)
         return fused.vectors, rows, at
+
+
+def _within(items: Tensor, n: int) -> bool:
+    """Return whether all items are from 0 to ``n - 1``: no padding, no pseudo-item, none newer."""
+    if not items.numel():
+        return False
+    low, high = items.aminmax()
+    return int(low) >= 0 and int(high) < n
