@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rankloom.cli.options import BaseDir, ConfigFile, FittedDir, Json, Overrides
 from rankloom.cli.paths import bundle_of, claim, new_run_dir, unfinished_run
 from rankloom.cli.show import console, emit_json, note, plain
+
+if TYPE_CHECKING:
+    from rankloom.api import Pipeline
 
 __all__ = ["evaluate", "fit"]
 
@@ -77,7 +81,7 @@ def fit(
     for name in pipeline.log.resumed:
         note(f"went on with the interrupted training of {name!r}")
     if dry_run:
-        pipeline.evaluate(progress=not json)
+        _rest_of_dry_run(pipeline, progress=not json)
     if json:
         run = None if target is None else str(target)
         fit_log = pipeline.log.to_dict()
@@ -86,6 +90,20 @@ def fit(
         note("dry run: every stage passed")
     else:
         note(f"{pipeline.log.summary()}; next: rankloom evaluate {target}")
+
+
+def _rest_of_dry_run(pipeline: Pipeline, progress: bool) -> None:
+    """Evaluate, save, load, and answer with the pipeline's own policy and guards."""
+    from rankloom.api import Pipeline
+
+    pipeline.evaluate(progress=progress)
+    with tempfile.TemporaryDirectory() as folder:
+        again = Pipeline.load(pipeline.save(Path(folder) / "bundle"), pipeline.base_dir)
+    dataset = again.dataset
+    assert dataset is not None  # it was loaded with the bundle
+    user = dataset.users.ids.external(dataset.interactions.users[:1])[0]
+    for one in (pipeline, again):
+        one.recommend(user)
 
 
 def _run_dir(name: str, resume: bool | None) -> Path:

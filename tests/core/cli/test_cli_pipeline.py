@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from rankloom.cli import app
+from rankloom.host import reset_host
 
 from .cli_running import answer, invoke, runner
 
@@ -119,6 +121,40 @@ def test_dry_run_keeps_nothing(folder: Path, config: Path, monkeypatch: Any) -> 
     before = sorted((folder / "runs").glob("*")) if (folder / "runs").exists() else []
     assert answer("fit", config, "--dry-run")["run"] is None
     assert sorted((folder / "runs").glob("*")) == before
+
+
+SILENT = """
+from typing import Literal
+from rankloom import ComponentConfig, component, hookimpl
+
+class SilentConfig(ComponentConfig):
+    \"\"\"Decides nothing.\"\"\"
+    type: Literal["silent"] = "silent"
+
+class Silent:
+    def __init__(self, config, build): ...
+
+    def decide(self, scored, k, guards, generator):
+        return None
+
+@hookimpl
+def register_policies():
+    return [component(SilentConfig, "plugin_silent:Silent")]
+"""
+
+
+def test_dry_run_asks_the_policy_too(config: Path, tmp_path: Path) -> None:
+    """Evaluation is greedy: a policy would not be met before it serves."""
+    path = tmp_path / "plugin_silent.py"
+    path.write_text(SILENT)
+    try:
+        done = invoke(
+            "--plugin", path, "fit", config, "--dry-run", "--set", "policy=silent", code=2
+        )
+    finally:
+        reset_host()
+        sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+    assert "plugin_silent.Silent.decide returned NoneType" in done.stderr
 
 
 def test_evaluate_prints_and_keeps_the_report(run: Path) -> None:

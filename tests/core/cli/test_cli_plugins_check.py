@@ -75,6 +75,39 @@ def test_what_is_wrong_is_listed(tmp_path: Path) -> None:
     assert not found["passed"]
 
 
+SINGLE = '''
+from typing import Literal
+import torch
+from rankloom import ComponentConfig, component, hookimpl
+from rankloom.protocols import Scores
+
+class FlatConfig(ComponentConfig):
+    """All alike."""
+    type: Literal["flat"] = "flat"
+
+class Flat:
+    def __init__(self, config, build): ...
+
+    def score(self, queries, candidates):
+        return Scores(torch.zeros(len(queries), candidates.width))
+
+@hookimpl
+def register_scorers():
+    return [component(FlatConfig, "plugin_in_one_file:Flat")]
+'''
+
+
+def test_a_single_file_may_hold_its_implementation(tmp_path: Path) -> None:
+    path = tmp_path / "plugin_in_one_file.py"
+    path.write_text(SINGLE)
+    try:
+        done = invoke("--plugin", path, "plugins", "check", "plugin_in_one_file", "--json", code=0)
+    finally:
+        sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+        sys.modules.pop("plugin_in_one_file", None)
+    assert json.loads(done.stdout)["passed"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
