@@ -6,6 +6,7 @@ imported only when a pipeline uses them.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -36,10 +37,6 @@ KINDS: tuple[str, ...] = (
     "command",
 )
 
-
-_CAPABILITIES = (
-    "modality", "side", "inner_product", "needs_vectors", "causal", "needs", "extras",
-)  # fmt: skip
 
 #: Further capabilities that core reads; others may be given and are kept.
 FLAGS: tuple[str, ...] = (
@@ -183,8 +180,9 @@ def _check_capabilities(
             raise PluginError(f"Component {name!r}: {key}={value!r} is none of {known}.")
     if isinstance(extras, str):
         raise PluginError(f"Component {name!r}: extras is a list of names: extras=[{extras!r}].")
-    for flag in flags:
-        hint = "" if flag in FLAGS else did_you_mean(flag, (*_CAPABILITIES, *FLAGS))
+    known_flags = (*inspect.signature(component).parameters, *FLAGS)
+    for flag in (flag for flag in flags if flag not in FLAGS):
+        hint = did_you_mean(flag, known_flags)
         if hint:
             raise PluginError(f"Component {name!r}: there is no capability {flag!r}.{hint}")
 

@@ -110,7 +110,7 @@ def file_digest(path: Path) -> str:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
+    path.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
 def _write_dataset(target: Path, dataset: Dataset) -> None:
@@ -188,8 +188,8 @@ def _checked(key: str, component: Any, state: Any) -> State:
         raise PluginError(f"{who}: meta cannot be written as JSON ({error}).") from error
     if not same:
         raise PluginError(
-            f"{who}: meta would not come back from JSON as it is. Use text keys and lists (no "
-            f"tuples, no sets), and put numbers into tensors."
+            f"{who}: meta would not come back from JSON as it is. Use text keys, lists instead of "
+            f"tuples and None instead of NaN, or put numbers into tensors."
         )
     return state
 

@@ -205,8 +205,8 @@ def _fill_module(directory: Path, key: str, component: nn.Module, own: dict[str,
     for name, tensor in own.items():
         path, _, last = name.rpartition(".")
         owner = component.get_submodule(path)
-        if last in owner._buffers:
-            owner._buffers[last] = tensor
+        if last in dict(owner.named_buffers(recurse=False)):
+            setattr(owner, last, tensor)
     try:
         component.load_state_dict(own)
     except RuntimeError as error:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import polars as pl
+
+from rankloom.data.checks import ROW, Decimal, RowChecks, parse_numbers, parse_times
 from rankloom.data.column_names import usual_column
+from rankloom.data.files import guess_encoding, kind_of
+from rankloom.data.loading import read_table
 from rankloom.errors import DataError
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from rankloom.data.checks import Decimal
 
 __all__ = ["Columns", "Sample", "guess_columns", "guess_id", "guess_positive", "read_sample"]
 
@@ -59,10 +58,6 @@ def read_sample(path: Path) -> Sample:
     Raises:
         DataError: The file is missing, empty or in an unknown format.
     """
-    from rankloom.data.checks import ROW, RowChecks
-    from rankloom.data.files import guess_encoding, kind_of
-    from rankloom.data.loading import read_table
-
     text = path.is_file() and kind_of(path).kind == "text"
     encoding = guess_encoding(path) if text else "utf-8"
     frame, _ = read_table(path, RowChecks("skip"), encoding=encoding, n_rows=SAMPLE)
@@ -127,8 +122,6 @@ def guess_columns(
 
 
 def _is_date(column: pl.Series) -> bool:
-    from rankloom.data.checks import parse_numbers, parse_times
-
     present = column.drop_nulls()
     if not len(present) or column.dtype.is_numeric():
         return False
@@ -140,8 +133,6 @@ def _is_date(column: pl.Series) -> bool:
 
 def _is_epoch(column: pl.Series) -> bool:
     """Whole numbers that are moments between 1990 and 2100, not the same one throughout."""
-    from rankloom.data.checks import parse_numbers, parse_times
-
     present = column.drop_nulls()
     if not len(present) or present.n_unique() < 2 or parse_numbers(present)[1].any():
         return False
@@ -150,8 +141,6 @@ def _is_epoch(column: pl.Series) -> bool:
 
 
 def _is_number(column: pl.Series, decimal: Decimal) -> bool:
-    from rankloom.data.checks import parse_numbers
-
     numbers, bad = parse_numbers(column.drop_nulls(), decimal)
     return bool(len(numbers)) and not bool(bad.any())
 
@@ -174,8 +163,6 @@ def guess_positive(frame: pl.DataFrame, value: str | None, decimal: Decimal = ".
 
     Ratings on a short scale are positive from four fifths of its end (4 of 5, 8 of 10).
     """
-    from rankloom.data.checks import parse_numbers
-
     if value is None:
         return None
     numbers, bad = parse_numbers(frame[value], decimal)

@@ -14,6 +14,7 @@ import typer
 from rankloom.cli.options import BaseDir, ConfigFile, FittedDir, Json, Overrides
 from rankloom.cli.paths import bundle_of, claim, new_run_dir, unfinished_run
 from rankloom.cli.show import console, emit_json, note, plain
+from rankloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from rankloom.api import Pipeline
@@ -59,7 +60,10 @@ def fit(
 
     loaded = load_config(config, overrides=tuple(set_ or ()))
     target = None if dry_run else run_dir or _run_dir(loaded.name, resume)
+    start = bundle_of(initial) if initial else None
     if target is not None:
+        if start is not None and start.resolve().is_relative_to(target.resolve()):
+            raise ConfigError(f"--from {initial} lies in the run directory; choose another one.")
         # First of all, so that a run that is cut short can be told by name.
         claim(target, expand(loaded), fresh=resume is False)
         note(f"run directory: {target}")
@@ -72,7 +76,7 @@ def fit(
             progress=not json,
             dry_run=dry_run,
             resume=resume is not False,
-            initial=bundle_of(initial) if initial else None,
+            initial=start,
         )
     except KeyboardInterrupt:
         if target is not None:

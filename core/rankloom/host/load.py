@@ -71,11 +71,6 @@ def load(found: Found) -> Loaded:
         manager.register(plugin, found.name)
     except pluggy.PluginValidationError as error:
         raise PluginError(f"{found}: {' '.join(str(error).split())}") from error
-    except Exception as error:  # pluggy looks at every attribute, and any may raise
-        raise PluginError(
-            f"{found} cannot be looked at: {type(error).__name__}: {error}. Let the entry point "
-            f"name the module that holds the hooks."
-        ) from error
     callers = manager.get_hookcallers(plugin) or []
     impls = {caller.name: caller.get_hookimpls()[0] for caller in callers}
     specs = tuple(_specs(found, impls))

@@ -6,7 +6,7 @@ error that names the component, where an index error deep inside would name nobo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -15,18 +15,16 @@ from rankloom.protocols import CandidateBatch, Scores, Slates
 
 __all__ = ["check_candidates", "check_scores", "check_slates"]
 
+T = TypeVar("T")
 
-def check_scores(scorer: Any, scores: Any, q: int, n: int) -> Scores:
-    """Return scores if they are ``[q, n]``.
+
+def check_scores(scorer: Any, answer: Any, q: int, n: int) -> Scores:
+    """Return what a scorer answered if it is ``[q, n]``.
 
     Raises:
-        PluginError: They are not.
+        PluginError: It is not.
     """
-    if not isinstance(scores, Scores):
-        raise PluginError(
-            f"{_named(scorer)}.score returned {type(scores).__qualname__}; it must return "
-            f"rankloom.protocols.Scores."
-        )
+    scores = _of_type(scorer, "score", answer, Scores)
     if not isinstance(scores.values, Tensor) or scores.values.shape != (q, n):
         raise PluginError(
             f"{_named(scorer)}.score returned values of the shape {_shape(scores.values)} for {q} "
@@ -36,17 +34,13 @@ def check_scores(scorer: Any, scores: Any, q: int, n: int) -> Scores:
     return scores
 
 
-def check_slates(policy: Any, slates: Any, q: int, k: int) -> Slates:
-    """Return slates if they are ``[q, k]``.
+def check_slates(policy: Any, answer: Any, q: int, k: int) -> Slates:
+    """Return what a policy answered if it is ``[q, k]``.
 
     Raises:
-        PluginError: They are not.
+        PluginError: It is not.
     """
-    if not isinstance(slates, Slates):
-        raise PluginError(
-            f"{_named(policy)}.decide returned {type(slates).__qualname__}; it must return "
-            f"rankloom.protocols.Slates."
-        )
+    slates = _of_type(policy, "decide", answer, Slates)
     for name in ("items", "scores", "log_probs"):
         value = getattr(slates, name)
         if not isinstance(value, Tensor) or value.shape != (q, k):
@@ -58,23 +52,29 @@ def check_slates(policy: Any, slates: Any, q: int, k: int) -> Slates:
     return slates
 
 
-def check_candidates(retriever: Any, found: Any, q: int) -> CandidateBatch:
-    """Return candidates if they are ``[n]`` or ``[q, n]``.
+def check_candidates(retriever: Any, answer: Any, q: int) -> CandidateBatch:
+    """Return what a retriever answered if it is ``[n]`` or ``[q, n]``.
 
     Raises:
-        PluginError: They are not.
+        PluginError: It is not.
     """
-    if not isinstance(found, CandidateBatch) or not isinstance(found.items, Tensor):
+    found = _of_type(retriever, "retrieve", answer, CandidateBatch)
+    items = found.items
+    if not isinstance(items, Tensor) or not items.dim() or items.shape[:-1] not in ((), (q,)):
         raise PluginError(
-            f"{_named(retriever)}.retrieve returned {type(found).__qualname__}; it must return a "
-            f"rankloom.protocols.CandidateBatch of item indices."
-        )
-    if found.items.dim() not in (1, 2) or (found.items.dim() == 2 and len(found.items) != q):
-        raise PluginError(
-            f"{_named(retriever)}.retrieve returned items of the shape {_shape(found.items)} for "
-            f"{q} queries; they must be [n] or [{q}, n], -1 at padding."
+            f"{_named(retriever)}.retrieve returned items of the shape {_shape(items)} for {q} "
+            f"queries; they must be [n] or [{q}, n], -1 at padding."
         )
     return found
+
+
+def _of_type(component: Any, method: str, answer: object, wanted: type[T]) -> T:
+    if not isinstance(answer, wanted):
+        raise PluginError(
+            f"{_named(component)}.{method} returned {type(answer).__qualname__}; it must return "
+            f"rankloom.protocols.{wanted.__name__}."
+        )
+    return answer
 
 
 def _named(component: Any) -> str:

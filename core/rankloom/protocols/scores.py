@@ -134,13 +134,6 @@ class ScoredCandidates:
         return self.contexts(model)
 
     @cached_property
-    def usable(self) -> Tensor:
-        """``[q, n]`` bool: allowed, and its score is known."""
-        values = self.scores.values
-        known = values == values  # NaN alone differs from itself
-        return self.candidates.allowed(values.shape[0]) & known
-
-    @cached_property
     def _utilities(self) -> Tensor:
         allowed = self.candidates.allowed(self.scores.values.shape[0])
         values = torch.where(allowed, self.scores.values, -torch.inf)

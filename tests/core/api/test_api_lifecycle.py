@@ -173,15 +173,19 @@ def test_a_scorer_of_raw_fields_answers_after_loading(fit: Fit, tmp_path: Path) 
     assert again.recommend("u1").scores == pipeline.recommend("u1").scores
 
 
+def wrong(tensors: Any, meta: Any = None) -> State:
+    return State(tensors, meta or {})
+
+
 @pytest.mark.usefixtures("zoo")
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
         ({"a": 1}, "returned dict"),
-        (State({"a": [1]}), "'a' is list, not a tensor"),  # type: ignore[dict-item]
-        (State({}, {"a": {1, 2}}), "cannot be written as JSON"),
-        (State({}, {1: "a"}), "would not come back"),  # type: ignore[dict-item]
-        (State({}, {"a": (1, 2)}), "would not come back"),
+        (wrong({"a": [1]}), "'a' is list, not a tensor"),
+        (wrong({}, {"a": {1, 2}}), "cannot be written as JSON"),
+        (wrong({}, {1: "a"}), "would not come back"),
+        (wrong({}, {"a": (1, 2)}), "would not come back"),
     ],
 )
 def test_a_state_that_a_bundle_would_change_is_refused(

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rankloom.cli import app
-from rankloom.host import reset_host
+
+from .cli_running import plugin_file
 
 HEAVY = ("torch", "transformers", "lightning", "polars")
 runner = CliRunner()
@@ -65,14 +66,10 @@ class Count:
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "counting_plugin.py"
-    path.write_text(PLUGIN)
     (tmp_path / "counting_plugin_command.py").write_text(COMMAND)
-    yield path
-    reset_host()
-    for name in ("counting_plugin", "counting_plugin_command"):
-        sys.modules.pop(name, None)
-    sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+    with plugin_file(tmp_path, "counting_plugin", PLUGIN) as path:
+        yield path
+    sys.modules.pop("counting_plugin_command", None)
 
 
 def test_options_are_the_fields_of_the_config(

@@ -132,6 +132,10 @@ def test_a_fit_starts_from_another(config: Path, run: Path, tmp_path: Path) -> N
     assert after.scores == pytest.approx(before.scores, abs=1e-4)
     wrong = invoke("fit", config, "--from", tmp_path / "none", "--run-dir", tmp_path / "x", code=2)
     assert "is not a folder" in wrong.stderr
+    own = tmp_path / "next"
+    cleared = invoke("fit", config, "--from", own, "--run-dir", own, "--fresh", code=2)
+    assert "lies in the run directory" in cleared.stderr
+    assert (own / "bundle").is_dir()
 
 
 def test_dry_run_goes_through_every_stage(config: Path, tmp_path: Path, monkeypatch: Any) -> None:

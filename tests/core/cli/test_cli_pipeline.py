@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import yaml
 from rankloom.cli import app
 from rankloom.host import reset_host
 
-from .cli_running import answer, invoke, runner
+from .cli_running import answer, invoke, plugin_file, runner
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +144,10 @@ def register_policies():
 
 def test_dry_run_asks_the_policy_too(config: Path, tmp_path: Path) -> None:
     """Evaluation is greedy: a policy would not be met before it serves."""
-    path = tmp_path / "plugin_silent.py"
-    path.write_text(SILENT)
-    try:
+    with plugin_file(tmp_path, "plugin_silent", SILENT) as path:
         done = invoke(
             "--plugin", path, "fit", config, "--dry-run", "--set", "policy=silent", code=2
         )
-    finally:
-        reset_host()
-        sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
     assert "plugin_silent.Silent.decide returned NoneType" in done.stderr
 
 
@@ -223,7 +217,6 @@ def test_debug_shows_the_error_itself(config: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_plugin_file_brings_its_component(tmp_path: Path) -> None:
-    from rankloom.host import reset_host
 
     plugin = tmp_path / "mine.py"
     plugin.write_text(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from rankloom.host import reset_host
 
-from .cli_running import invoke
+from .cli_running import invoke, plugin_file
 
 BROKEN = '''
 from typing import Literal
@@ -59,15 +58,10 @@ def test_the_example_package_passes() -> None:
 
 
 def test_what_is_wrong_is_listed(tmp_path: Path) -> None:
-    path = tmp_path / "plugin_that_breaks.py"
-    path.write_text(BROKEN)
-    try:
+    with plugin_file(tmp_path, "plugin_that_breaks", BROKEN) as path:
         done = invoke("--plugin", path, "plugins", "check", "plugin_that_breaks", code=1)
         again = ["--plugin", path, "plugins", "check", "plugin_that_breaks", "--json"]
         found = json.loads(invoke(*again, code=1).stdout)
-    finally:
-        sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
-        sys.modules.pop("plugin_that_breaks", None)
     assert "FAILED" in done.stdout
     assert any("docstring" in str(one) and "power" in str(one) for one in found["checks"])
     failed = {one["check"] for one in found["checks"] if one["outcome"] == "failed"}
@@ -98,13 +92,8 @@ def register_scorers():
 
 
 def test_a_single_file_may_hold_its_implementation(tmp_path: Path) -> None:
-    path = tmp_path / "plugin_in_one_file.py"
-    path.write_text(SINGLE)
-    try:
+    with plugin_file(tmp_path, "plugin_in_one_file", SINGLE) as path:
         done = invoke("--plugin", path, "plugins", "check", "plugin_in_one_file", "--json", code=0)
-    finally:
-        sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
-        sys.modules.pop("plugin_in_one_file", None)
     assert json.loads(done.stdout)["passed"]
 
 

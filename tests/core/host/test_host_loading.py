@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from pydantic import create_model
 
 import rankloom.host.default as default
 import rankloom.host.facade as facade
@@ -320,17 +321,18 @@ def test_whatever_a_plugin_does_while_it_is_read_stays_its_own(
     assert capsys.readouterr().out == ""
 
 
-class UnfinishedConfig(ComponentConfig):
-    """Names a type that is nowhere."""
+#: Names a type that is nowhere.
+UnfinishedConfig = create_model(
+    "UnfinishedConfig",
+    __base__=ComponentConfig,
+    type=(Literal["acme.unfinished"], "acme.unfinished"),
+    other=("Nowhere", None),
+)
 
-    type: Literal["acme.unfinished"] = "acme.unfinished"
-    other: Nowhere = None  # type: ignore[name-defined]  # noqa: F821
-
-
-class OtherNameConfig(ComponentConfig):
-    """Has another default than its literal."""
-
-    type: Literal["acme.this"] = "acme.that"  # type: ignore[assignment]
+#: Has another default than its literal.
+OtherNameConfig = create_model(
+    "OtherNameConfig", __base__=ComponentConfig, type=(Literal["acme.this"], "acme.that")
+)
 
 
 def test_a_config_that_is_not_complete_is_refused() -> None:

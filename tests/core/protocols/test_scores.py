@@ -37,7 +37,6 @@ def test_utilities_hold_what_is_allowed_and_known() -> None:
     expected = torch.where(mask & ~values.isnan(), values, -torch.inf)
     assert torch.equal(scored.utilities(), expected)
     assert scored.helpless().tolist() == [i in (0, 2) for i in range(q)]
-    assert torch.equal(scored.usable, mask & ~values.isnan())
     nothing = ScoredCandidates(
         queries, CandidateBatch(torch.empty(0, dtype=torch.long)), Scores(torch.empty(q, 0))
     )
