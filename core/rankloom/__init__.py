@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rankloom.components import ComponentConfig, ComponentSpec, EncoderConfig, component
+from rankloom.components import (
+    AudioEncoderConfig,
+    ComponentConfig,
+    ComponentSpec,
+    EncoderConfig,
+    ImageEncoderConfig,
+    MediaEncoderConfig,
+    component,
+)
 from rankloom.errors import RankloomError
 from rankloom.hookspecs import hookimpl
 
@@ -18,9 +26,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AudioEncoderConfig",
     "ComponentConfig",
     "ComponentSpec",
     "EncoderConfig",
+    "ImageEncoderConfig",
+    "MediaEncoderConfig",
     "Pipeline",
     "Query",
     "RankloomError",

@@ -11,11 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from rankloom.errors import PluginError, did_you_mean
 
-__all__ = ["KINDS", "ComponentConfig", "ComponentSpec", "EncoderConfig", "Modality", "component"]
+__all__ = [
+    "KINDS",
+    "AudioEncoderConfig",
+    "ComponentConfig",
+    "ComponentSpec",
+    "EncoderConfig",
+    "ImageEncoderConfig",
+    "MediaEncoderConfig",
+    "Modality",
+    "component",
+]
 
 Modality = Literal["text", "image", "audio"]
 
@@ -192,3 +202,34 @@ class EncoderConfig(ComponentConfig):
 
     field: str | None = None
     """The field to read (``title``, ``user.age``, ``history``); default: the encoder's own name."""
+
+
+class MediaEncoderConfig(EncoderConfig):
+    """Base of the settings of frozen encoders that read files: pictures and sounds."""
+
+    root: str = "."
+    """Folder below which the files lie, relative to the pipeline file; no path may leave it."""
+    on_bad_item: Literal["error", "skip"] = "error"
+    """A file that cannot be read is an error that names its item, or left out and reported."""
+    max_bytes: int = Field(default=100_000_000, ge=1)
+    """Largest file that is read."""
+    batch_size: int = Field(default=32, ge=1)
+    """Values that go through the network at once."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What the network computes in; ``auto``: bfloat16 where the device gains by it."""
+    dim: int | None = Field(default=None, ge=1)
+    """Width of a trained linear map of the frozen vectors; null: none (fusions bring their own)."""
+
+
+class ImageEncoderConfig(MediaEncoderConfig):
+    """Base of the settings of image encoders."""
+
+    max_pixels: int = Field(default=50_000_000, ge=1)
+    """Most pixels of a picture that is decoded (three bytes each)."""
+
+
+class AudioEncoderConfig(MediaEncoderConfig):
+    """Base of the settings of audio encoders."""
+
+    max_seconds: float = Field(default=30.0, gt=0)
+    """Seconds kept of each sound, from its start; no more than these are decoded."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rankloom.config import ModelConfig, PipelineConfig
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.dataset import Dataset, HistoryRule, Phase, SplitResult
 from rankloom.pipeline.builder import Parts
+from rankloom.pipeline.field_encoding import Skipped
 from rankloom.pipeline.handle import ModelHandle
 from rankloom.pipeline.phases import PhaseQueries
 from rankloom.protocols import TrainData
@@ -26,6 +28,7 @@ from rankloom.training.feeds import Batches, Feed, PairFeed, SequenceFeed
 from rankloom.training.model_loss import ModelLoss
 from rankloom.training.module import OnEpoch
 from rankloom.training.run import Fitted, run
+from rankloom.training.trainer_options import encoding_device
 from rankloom.training.validation import Validator
 
 __all__ = ["FitLog", "Fitter", "train_data"]
@@ -53,19 +56,26 @@ class FitLog:
         fitted: Epochs and best validation value by model.
         encoded: Values frozen encoders encoded, by model (0: they came from the cache).
         resumed: Models whose interrupted training was continued.
+        skipped: Values that could not be read (``on_bad_item: skip``), each once.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     fitted: dict[str, Fitted] = field(default_factory=dict)
     encoded: dict[str, int] = field(default_factory=dict)
     resumed: list[str] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
     def summary(self) -> str:
         """Return one line: the seconds, and how much had to be encoded."""
-        spent = f"fitted in {sum(self.seconds.values()):.1f} s"
-        if not self.encoded:
-            return spent
-        return f"{spent}; values newly encoded by frozen encoders: {sum(self.encoded.values()):,}"
+        said = f"fitted in {sum(self.seconds.values()):.1f} s"
+        if self.encoded:
+            count = sum(self.encoded.values())
+            said = f"{said}; values newly encoded by frozen encoders: {count:,}"
+        if self.skipped:
+            fields = Counter(one.field for one in self.skipped)
+            counts = ", ".join(f"{field} {n:,}" for field, n in fields.items())
+            said = f"{said}; unreadable values left out: {counts} (log.jsonl names them)"
+        return said
 
     def to_dict(self) -> dict[str, Any]:
         """Return something that JSON can hold."""
@@ -73,6 +83,7 @@ class FitLog:
             "fit_seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "values_encoded": dict(self.encoded),
             "resumed": list(self.resumed),
+            "skipped": [asdict(one) for one in self.skipped],
             "models": {
                 name: {"epochs": f.epochs, "trained": f.trained, "best": f.best}
                 for name, f in self.fitted.items()
@@ -88,6 +99,7 @@ class FitLog:
             {name: Fitted(f["epochs"], f["trained"], f["best"], []) for name, f in models.items()},
             dict(found.get("values_encoded", {})),
             list(found.get("resumed", [])),
+            [Skipped(**one) for one in found.get("skipped", [])],
         )
 
 
@@ -180,9 +192,12 @@ class Fitter:
             if key in own and own[key].shape == tensor.shape
         }
         model.load_state_dict(fitting, strict=False)
-        encoded = table.load(self.dataset.items, self.cache, self.tell)
-        encoded += self.parts.query_fields.load(self.dataset.users, self.cache, self.tell)
+        device = encoding_device(self.config.trainer)
+        asking = self.parts.query_fields
+        encoded = table.load(self.dataset.items, self.cache, self.tell, device)
+        encoded += asking.load(self.dataset.users, self.cache, self.tell, device)
         self.log.encoded[name] = self.log.encoded.get(name, 0) + encoded
+        self._report([*table.skipped, *asking.skipped])
         if model.tasks:
             fitted = self._train(name, config, train, validation, epochs)
             chosen = self.log.fitted.get(name)
@@ -190,6 +205,15 @@ class Fitter:
                 fitted = replace(fitted, best=chosen.best, history=chosen.history)
             self.log.fitted[name] = fitted
         table.refresh()
+
+    def _report(self, skipped: list[Skipped]) -> None:
+        """Note what could not be read, once, however many models read it."""
+        known = set(self.log.skipped)
+        for one in dict.fromkeys(skipped):
+            if one not in known:
+                self.log.skipped.append(one)
+                if self.lines is not None:
+                    self.lines("skipped", asdict(one))
 
     def _train(
         self,

@@ -156,9 +156,16 @@ class EmbeddingCache:
         self._folders: dict[str, _Folder] = {}
 
     def get_or_compute(
-        self, fingerprint: str, values: Sequence[Any], compute: Compute
+        self,
+        fingerprint: str,
+        values: Sequence[Any],
+        compute: Compute,
+        contents: Sequence[Any] | None = None,
     ) -> tuple[Tensor, int]:
         """Return a vector for each value; each distinct new value is computed once and kept.
+
+        A vector that starts with infinity stands for a value that could not be read: it is neither
+        kept nor counted, so that it is tried again, and complained of again, the next time.
 
         Args:
             fingerprint: Names the encoder: its weights and settings.
@@ -166,6 +173,8 @@ class EmbeddingCache:
             compute: Given positions in ``values``, yields their vectors in blocks ``[m_i, d]`` in
                 that order. The longest values come first, so that blocks hold like lengths. What
                 was yielded is written even if a later block fails.
+            contents: What tells values apart (the bytes of files where values are paths);
+                default: the values.
 
         Returns:
             ``[n, d]`` float32 (``[0, 0]`` for no values) and how many values were computed.
@@ -175,10 +184,12 @@ class EmbeddingCache:
         """
         folder = self._folder(fingerprint)
         folder.scan()
-        inverse, keys, first = distinct(values)
+        told = values if contents is None else contents
+        inverse, keys, first = distinct(told)
         stored, found = folder.gather(keys)
         missing = torch.nonzero(~found)[:, 0].tolist()
-        missing.sort(key=lambda number: -_length(values[first[number]]))
+        missing.sort(key=lambda number: -_length(told[first[number]]))
+        count = 0
         if missing:
             fresh = self._compute(
                 folder, compute, [first[n] for n in missing], [keys[n] for n in missing]
@@ -192,9 +203,10 @@ class EmbeddingCache:
                     "everything that changes precompute()."
                 )
             stored[torch.tensor(missing)] = fresh
+            count = int(_encoded(fresh).sum())
         if stored is None:
             return torch.empty(0, 0), 0
-        return stored[torch.tensor(inverse, dtype=torch.long)], len(missing)
+        return stored[torch.tensor(inverse, dtype=torch.long)], count
 
     def _folder(self, fingerprint: str) -> _Folder:
         name = hashlib.sha256(fingerprint.encode()).hexdigest()[:32]
@@ -227,8 +239,12 @@ class EmbeddingCache:
     ) -> None:
         if not count or start + count > len(keys):
             return
-        vectors = torch.cat(blocks)[start:].contiguous()
-        raw = b"".join(keys[start : start + count])
+        vectors = torch.cat(blocks)[start:]
+        keep = _encoded(vectors)
+        if not keep.any():
+            return
+        vectors = vectors[keep].contiguous()
+        raw = b"".join(keys[start + row] for row in torch.nonzero(keep)[:, 0].tolist())
         hashes = torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(-1, _KEY_BYTES)
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
@@ -252,6 +268,11 @@ def _write(folder: Path, tensors: dict[str, Tensor]) -> None:
         os.replace(temporary, folder / f"{name}.safetensors")
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _encoded(vectors: Tensor) -> Tensor:
+    """``[n]`` bool: False where infinity stands for a value that could not be read."""
+    return ~vectors[:, :1].isinf().any(1)
 
 
 def _length(value: Any) -> int:

@@ -134,6 +134,8 @@ def _typed(raw: pl.DataFrame, source: FieldSource, origin: Origin, checks: RowCh
         values, bad, problem = _vectors(column, source)
     elif source.spec.multiple:
         return _lists(column, source.separator)
+    elif kind in ("image", "audio"):
+        return _files(column)
     elif kind == "number":
         values, bad = parse_numbers(column, source.decimal)
         problem = not_a_number(column, bad)
@@ -144,6 +146,20 @@ def _typed(raw: pl.DataFrame, source: FieldSource, origin: Origin, checks: RowCh
         return parse_ids(column)
     checks.bad(raw, bad, source.column, problem, origin, effect="values taken as missing")
     return values
+
+
+def _files(column: pl.Series) -> pl.Series:
+    """Return paths as text, or bytes; of structs (``bytes``, ``path``) the bytes, else the path."""
+    if isinstance(column.dtype, pl.Struct):
+        parts = {field.name: column.struct.field(field.name) for field in column.dtype.fields}
+        data = parts.get("bytes")
+        if data is not None and data.dtype == pl.Binary and data.is_not_null().any():
+            column = data
+        elif "path" in parts:
+            column = parts["path"]
+    if column.dtype == pl.Binary:
+        return column.set(column.bin.size() == 0, None)
+    return parse_ids(column)
 
 
 def _lists(column: pl.Series, separator: str) -> pl.Series:

@@ -16,6 +16,8 @@ _ENDINGS: dict[FieldType, tuple[str, ...]] = {
     "image": (".jpg", ".jpeg", ".png", ".webp", ".gif"),
     "audio": (".wav", ".mp3", ".flac", ".ogg"),
 }
+#: How files of sounds start (WAV, FLAC, Ogg, MP3 with a tag).
+_SOUNDS = (b"RIFF", b"fLaC", b"OggS", b"ID3\x03", b"ID3\x04")
 _LONG = 60  # mean characters from which repeated texts are texts all the same
 _WORDS = 20  # mean characters up to which what stands between commas are words of a list
 
@@ -26,8 +28,8 @@ def infer_fields(
     """Guess a field for every column.
 
     Numbers (also as text, but not codes with leading zeros) become ``number``, dates
-    ``timestamp``, lists (native, in brackets, or of words with ``|``, comma or semicolon between
-    them) multiple categories, lists of numbers ``vector``, texts that occur twice on average
+    ``timestamp``, bytes ``image`` or ``audio``, lists (native, in brackets, or of words with
+    ``|``, comma or semicolon between them) multiple categories, lists of numbers ``vector``, texts that occur twice on average
     categories, other texts ``text``, paths of pictures and sounds ``image`` and ``audio``.
 
     Args:
@@ -49,6 +51,8 @@ def infer_fields(
 def _infer(column: pl.Series, name: str, decimal: Decimal) -> tuple[FieldSpec, str]:
     """Return the field, and what separates the values of a cell."""
     dtype, present = column.dtype, column.drop_nulls()
+    if isinstance(dtype, pl.Struct) or dtype == pl.Binary:
+        return FieldSpec(name, _kind_of_bytes(present)), SEPARATOR
     spec = FieldSpec(name, "category")
     if isinstance(dtype, pl.List | pl.Array):
         spec = FieldSpec(name, "category", multiple=True)
@@ -65,6 +69,21 @@ def _infer(column: pl.Series, name: str, decimal: Decimal) -> tuple[FieldSpec, s
         if len(present):
             return _infer_text(present, name, decimal)
     return spec, SEPARATOR
+
+
+def _kind_of_bytes(present: pl.Series) -> FieldType:
+    """Return whether bytes, or structs with ``bytes`` or ``path``, are sounds; else pictures."""
+    if isinstance(present.dtype, pl.Struct):
+        names = [field.name for field in present.dtype.fields]
+        for name in ("bytes", "path"):
+            inner = present.struct.field(name).drop_nulls() if name in names else pl.Series()
+            if len(inner):
+                present = inner
+                break
+    value = present[0] if len(present) else b""
+    if isinstance(value, bytes):
+        return "audio" if value[:4] in _SOUNDS else "image"
+    return "audio" if str(value).lower().endswith(_ENDINGS["audio"]) else "image"
 
 
 def _infer_text(present: pl.Series, name: str, decimal: Decimal) -> tuple[FieldSpec, str]:

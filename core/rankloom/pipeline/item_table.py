@@ -10,7 +10,7 @@ from torch import Tensor
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.tables import Table
 from rankloom.nn.encoding import encode_values
-from rankloom.pipeline.field_encoding import Progress, encode_fields
+from rankloom.pipeline.field_encoding import Progress, Skipped, encode_fields
 from rankloom.pipeline.model import Model
 from rankloom.protocols import CandidateBatch, Encoded, Features
 
@@ -39,19 +39,35 @@ class ItemTable:
         self._complete: tuple[Tensor, bool] | None = None
         self._unknown: tuple[Tensor, Tensor] | None = None
         self.encoded = 0
+        self.skipped: list[Skipped] = []
 
     def __len__(self) -> int:
         return int(self.present.shape[0])
 
     def load(
-        self, items: Table, cache: EmbeddingCache | None, progress: Progress | None = None
+        self,
+        items: Table,
+        cache: EmbeddingCache | None,
+        progress: Progress | None = None,
+        device: torch.device | str | None = None,
     ) -> int:
-        """Compute the features of all items; returns how many values were really encoded."""
-        self.features, self.encoded = encode_fields(
-            self.model.items.encoders, self.fields, items, None, cache, progress
-        )
+        """Compute the features of all items; returns how many values were really encoded.
+
+        Args:
+            items: The catalog.
+            cache: Where frozen encodings are kept.
+            progress: Told (encoder, done, total).
+            device: Where frozen encoders run; None: the CPU.
+
+        Raises:
+            DataError: A value cannot be read; see ``on_bad_item``.
+        """
+        encoders = self.model.items.encoders
+        found = encode_fields(encoders, self.fields, items, None, cache, progress, device)
+        self.features, self.encoded, self.skipped = found.features, found.encoded, found.skipped
         for fields in self.model.scorer_fields.values():
-            self.encoded += fields.load(items, cache, progress)
+            self.encoded += fields.load(items, cache, progress, device)
+            self.skipped = self.skipped + fields.skipped
         return self.encoded
 
     @property
@@ -136,7 +152,9 @@ class ItemTable:
 
     def append(self, items: Table, rows: list[int], cache: EmbeddingCache | None) -> None:
         """Encode new rows of a longer table and append them."""
-        fresh, _ = encode_fields(self.model.items.encoders, self.fields, items, rows, cache)
+        found = encode_fields(self.model.items.encoders, self.fields, items, rows, cache)
+        fresh = found.features
+        self.skipped = self.skipped + found.skipped
         encoded, present = self.encode(fresh)
         old = self._with_tokens() if self.model.items.tokens else Encoded(self.vectors)
         self.features = {

@@ -10,8 +10,9 @@ import torch
 
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.tables import Table
+from rankloom.errors import DataError
 from rankloom.nn.encoding import encode_values
-from rankloom.pipeline.field_encoding import Progress, encode_fields
+from rankloom.pipeline.field_encoding import Progress, Skipped, encode_fields
 from rankloom.protocols import Features, QueryBatch
 
 __all__ = ["QueryFields"]
@@ -28,18 +29,24 @@ class QueryFields:
     def __init__(self, encoders: Mapping[str, Any], fields: Mapping[str, str]) -> None:
         self.encoders = dict(encoders)
         self.fields = dict(fields)
+        self.skipped: list[Skipped] = []
         self._users: dict[str, Features] = {}
         self._blank: dict[str, Features] = {}
 
     def load(
-        self, users: Table, cache: EmbeddingCache | None, progress: Progress | None = None
+        self,
+        users: Table,
+        cache: EmbeddingCache | None,
+        progress: Progress | None = None,
+        device: torch.device | str | None = None,
     ) -> int:
         """Compute features of all users, and of a missing value; returns how many were new."""
         for key, encoder in self.encoders.items():
             self._blank[key], _ = encode_values(encoder, [None], cache=None)
         own = {k: e for k, e in self.encoders.items() if self.fields[k].startswith("user.")}
-        self._users, encoded = encode_fields(own, self.fields, users, None, cache, progress)
-        return encoded
+        found = encode_fields(own, self.fields, users, None, cache, progress, device)
+        self._users, self.skipped = found.features, found.skipped
+        return found.encoded
 
     def attach(
         self, queries: QueryBatch, given: Mapping[str, Sequence[Any]] | None = None
@@ -71,6 +78,9 @@ class QueryFields:
         if values is None or all(value is None for value in values):
             return base
         fresh, _ = encode_values(self.encoders[key], list(values), cache=None)
+        if fresh.problems:
+            reason = next(iter(fresh.problems.values()))
+            raise DataError(f"The request's {self.fields[key]!r} cannot be read: {reason}.")
         both = Features.cat([base, fresh])
         pick = [n + i if value is not None else i for i, value in enumerate(values)]
         return both.select(torch.tensor(pick))

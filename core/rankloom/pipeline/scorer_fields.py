@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.tables import Table
 from rankloom.nn.encoding import encode_values
-from rankloom.pipeline.field_encoding import Progress, encode_fields
+from rankloom.pipeline.field_encoding import Progress, Skipped, encode_fields
 from rankloom.protocols import CandidateBatch, Features, QueryBatch
 
 __all__ = ["ScorerFields"]
@@ -34,6 +35,7 @@ class ScorerFields:
         self.encoders = dict(encoders)
         self.fields = dict(fields)
         self.items: dict[str, Features] = {}
+        self.skipped: list[Skipped] = []
         self._blank: dict[str, Features] = {}
 
     @property
@@ -47,14 +49,19 @@ class ScorerFields:
         return [name for name in self.fields if name not in self.item_names]
 
     def load(
-        self, items: Table, cache: EmbeddingCache | None, progress: Progress | None = None
+        self,
+        items: Table,
+        cache: EmbeddingCache | None,
+        progress: Progress | None = None,
+        device: torch.device | str | None = None,
     ) -> int:
         """Compute the features of all items, and of a missing value; returns how many were new."""
         own = {name: self.encoders[name] for name in self.item_names}
-        self.items, encoded = encode_fields(own, self.fields, items, None, cache, progress)
+        found = encode_fields(own, self.fields, items, None, cache, progress, device)
+        self.items, self.skipped = found.features, found.skipped
         for name, encoder in own.items():
             self._blank[name], _ = encode_values(encoder, [None], cache=None)
-        return encoded
+        return found.encoded
 
     def append(self, items: Table, rows: list[int], cache: EmbeddingCache | None) -> None:
         """Compute the features of new rows of a longer table."""

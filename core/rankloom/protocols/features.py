@@ -19,10 +19,14 @@ class Features:
         tensors: Named tensors, all ``[n, ...]``.
         present: ``[n]`` bool; False where the value is missing. A missing value is masked by the
             fusion, it is never an error.
+        problems: Why a value could not be read, by row; those rows are not present. ``collate``
+            fills it in and core reports it (``on_bad_item``); selected or joined features have
+            forgotten it.
     """
 
     tensors: Mapping[str, Tensor]
     present: Tensor
+    problems: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.present.shape[0])
@@ -38,7 +42,7 @@ class Features:
     def to(self, device: torch.device | str) -> Features:
         """Return the features on ``device``."""
         moved = {name: tensor.to(device) for name, tensor in self.tensors.items()}
-        return Features(moved, self.present.to(device))
+        return Features(moved, self.present.to(device), self.problems)
 
     @staticmethod
     def cat(parts: Sequence[Features]) -> Features:

@@ -206,7 +206,8 @@ def _with_field(build: Build, spec: FieldSpec) -> Build:
 
 def _by_specificity(fields: Mapping[str, FieldSpec], ids: FieldSpec) -> Iterator[FieldSpec]:
     """Fields that few encoders accept come first, the id (a plain number) last."""
-    yield from sorted(fields.values(), key=lambda spec: (spec.type == "text", not spec.multiple))
+    plain = (spec for spec in fields.values() if spec.type not in ("image", "audio"))
+    yield from sorted(plain, key=lambda spec: (spec.type == "text", not spec.multiple))
     yield ids
 
 

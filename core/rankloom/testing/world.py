@@ -6,6 +6,11 @@ of different lengths, fields of every tabular type with missing values, and vect
 
 from __future__ import annotations
 
+import io
+import math
+import struct
+import wave
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -222,6 +227,8 @@ def _items(generator: torch.Generator) -> Table:
             "year": pl.Series(_YEARS, dtype=pl.Float64),
             "poster": posters,
             "added": added,
+            "photo": [None if k == 4 else _picture(k) for k in range(n)],
+            "sound": [None if k == 6 else _tone(k) for k in range(n)],
         }
     )
     specs = [
@@ -231,9 +238,41 @@ def _items(generator: torch.Generator) -> Table:
         FieldSpec("item.year", "number"),
         FieldSpec("item.poster", "vector", length=4),
         FieldSpec("item.added", "timestamp"),
+        FieldSpec("item.photo", "image"),
+        FieldSpec("item.sound", "audio"),
     ]
     ids = IdMap([f"i{k}" for k in range(n)])
     return Table("item", ids, frame, {spec.name.partition(".")[2]: spec for spec in specs})
+
+
+def _picture(k: int) -> bytes:
+    """A PNG of 6 x 5 pixels, every third one grey."""
+    width, height, bands = 6, 5, 1 if k % 3 == 2 else 3
+    line = b"".join(
+        bytes([(37 * k + 11 * x * b) % 256 for b in range(bands)]) for x in range(width)
+    )
+    raw = zlib.compress((b"\0" + line) * height)
+    head = struct.pack(">IIBBBBB", width, height, 8, 0 if bands == 1 else 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", raw), (b"IEND", b""))
+    out = b"\x89PNG\r\n\x1a\n"
+    for name, data in chunks:
+        out += struct.pack(">I", len(data)) + name + data
+        out += struct.pack(">I", zlib.crc32(name + data))
+    return out
+
+
+def _tone(k: int) -> bytes:
+    """A WAV of a tone: 8 kHz, or 16 kHz with two channels; lengths differ."""
+    channels = 1 + k % 2
+    rate, frames = 8000 * channels, 800 + 160 * k
+    heights = [int(9000 * math.sin(0.05 * (k + 2) * t)) for t in range(frames)]
+    out = io.BytesIO()
+    with wave.open(out, "wb") as sound:
+        sound.setnchannels(channels)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(b"".join(struct.pack("<h", h) * channels for h in heights))
+    return out.getvalue()
 
 
 def _users() -> Table:
@@ -254,6 +293,8 @@ def _replaced(values: list[Any]) -> list[Any]:
         old = values[row]
         if isinstance(old, str):
             fresh[row] = "unheard of words"
+        elif isinstance(old, bytes):
+            fresh[row] = _tone(40) if old[:4] == b"RIFF" else _picture(40)
         elif isinstance(old, list):
             fresh[row] = ["ballet"]
         else:

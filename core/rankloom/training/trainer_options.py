@@ -11,7 +11,7 @@ import torch
 from rankloom.config.trainer_keys import check_trainer_keys
 from rankloom.errors import ConfigError
 
-__all__ = ["check_trainer", "complete"]
+__all__ = ["check_trainer", "complete", "encoding_device"]
 
 #: Set by launchers that have started the processes already (torchrun, SLURM, Lightning itself).
 LAUNCHED = ("LOCAL_RANK", "SLURM_PROCID")
@@ -40,6 +40,16 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
     if not launched and chosen.get("strategy", "auto") in ("auto", "ddp") and _several(chosen):
         chosen["strategy"] = "ddp_spawn"
     return chosen
+
+
+def encoding_device(options: Mapping[str, Any]) -> torch.device:
+    """Return where frozen encoders run: on the first GPU where the trainer may use one."""
+    wanted = options.get("accelerator", "auto")
+    if wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        devices = options.get("devices")
+        first = devices[0] if isinstance(devices, (list, tuple)) and devices else 0
+        return torch.device("cuda", first if isinstance(first, int) else 0)
+    return torch.device("cpu")
 
 
 def _several(options: Mapping[str, Any]) -> bool:
