@@ -29,8 +29,9 @@ def infer_fields(
 
     Numbers (also as text, but not codes with leading zeros) become ``number``, dates
     ``timestamp``, bytes ``image`` or ``audio``, lists (native, in brackets, or of words with
-    ``|``, comma or semicolon between them) multiple categories, lists of numbers ``vector``, texts that occur twice on average
-    categories, other texts ``text``, paths of pictures and sounds ``image`` and ``audio``.
+    ``|``, comma or semicolon between them) multiple categories, lists of numbers ``vector``, texts
+    that occur twice on average categories, other texts ``text``, paths of pictures and sounds
+    ``image`` and ``audio``.
 
     Args:
         frame: A raw table without its id column.
