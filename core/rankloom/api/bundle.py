@@ -28,7 +28,15 @@ from rankloom.pipeline.builder import Parts
 from rankloom.protocols import State
 from rankloom.registry import Registry
 
-__all__ = ["DATA_FILES", "FORMAT", "ID_COLUMN", "file_digest", "is_frozen", "manifest_of", "write"]
+__all__ = [
+    "DATA_FILES",
+    "FORMAT",
+    "ID_COLUMN",
+    "file_digest",
+    "frozen_keys",
+    "manifest_of",
+    "write",
+]
 
 #: What the reader of this version understands.
 FORMAT = 1
@@ -150,8 +158,9 @@ def _export(parts: Parts) -> tuple[dict[str, Tensor], dict[str, Any]]:
             for name, tensor in component.state_dict().items():
                 tensors[f"module/{key}/{name}"] = tensor
     for name, model in parts.models.items():
+        frozen = frozen_keys(model)
         for key, tensor in model.state_dict().items():
-            if not is_frozen(model, key):
+            if key not in frozen:
                 tensors[f"model/{name}/{key}"] = tensor
         table = parts.tables[name]
         tensors[f"table/{name}/vectors"] = table.vectors
@@ -194,9 +203,14 @@ def _checked(key: str, component: Any, state: Any) -> State:
     return state
 
 
-def is_frozen(model: nn.Module, key: str) -> bool:
-    """Weights of a frozen pretrained encoder are named by the config, not copied."""
-    for name, module in model.named_modules():
-        if getattr(module, "pretrained", False) and key.startswith(f"{name}."):
-            return True
-    return False
+def frozen_keys(model: nn.Module) -> set[str]:
+    """Return the keys of weights that the config names, so that a bundle need not hold them.
+
+    They lie in modules that say ``pretrained`` and did not train; what trained there is the
+    bundle's.
+    """
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    inside = tuple(
+        f"{name}." for name, module in model.named_modules() if getattr(module, "pretrained", False)
+    )
+    return {key for key in model.state_dict() if key.startswith(inside) and key not in trained}

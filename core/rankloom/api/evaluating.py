@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from rankloom.api.slicing import judge_apart
 from rankloom.config import PipelineConfig
 from rankloom.data.dataset import Dataset, Phase, SplitResult
 from rankloom.evaluation.compare import best_part, compare_results
@@ -68,13 +69,27 @@ class Judge:
         """Return the ``test`` or the ``validation`` phase."""
         return self.split.test if name == "test" else self.split.validation
 
+    def queries(self, phase: Phase) -> PhaseQueries:
+        """Return a phase's queries; to make them sorts its rows."""
+        return PhaseQueries(self.dataset, phase, self.parts.query_fields)
+
     def rank(
-        self, scorer: Any, phase: Phase, tell: Callable[[int, int], None] | None = None
+        self,
+        scorer: Any,
+        phase: Phase,
+        tell: Callable[[int, int], None] | None = None,
+        queries: PhaseQueries | None = None,
     ) -> RankingResult:
         """Judge one scorer on a phase, greedily, under the phase's exclusions.
 
         The pipeline's own scorer is judged as it serves, with guards and retriever; any other has
         neither, so that rows differ by their scorer alone.
+
+        Args:
+            scorer: What is judged.
+            phase: On what.
+            tell: Told (queries done, of).
+            queries: :meth:`queries` of the phase, where several scorers are judged on it.
         """
         evaluation = self.config.evaluation
         n_items = len(self.dataset.items)
@@ -83,7 +98,7 @@ class Judge:
         if scorer is not self.parts.scorer:
             engine = replace(engine, scorer=scorer, guards=[], retriever=None)
         retrieved = torch.zeros(2, dtype=torch.long)
-        queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
+        queries = queries or self.queries(phase)
         generator = torch.Generator().manual_seed(self.config.seed)
         done = 0
         for batch, targets, _ in queries.blocks(evaluation.block_size):
@@ -116,7 +131,7 @@ class Judge:
             return None
         low, high = self.dataset.value_range
         accumulator = RatingAccumulator()
-        queries = PhaseQueries(self.dataset, phase, self.parts.query_fields)
+        queries = self.queries(phase)
         for block in queries.ratings(4096):
             scores = self.parts.scorer.score(block.queries, block.candidates)
             accumulator.add(scores.values[:, 0].clamp(low, high), block.values)
@@ -152,6 +167,7 @@ class Judge:
         if not results:
             return base
         notes = self._notes(rows)  # before the validation phase is judged
+        apart = judge_apart(self, phase_name, rows, tell)
         hybrid, best = self._hybrid(rows, tell)
         compared = compare_results(
             results,
@@ -163,13 +179,15 @@ class Judge:
             resamples=resamples,
             seed=self.config.seed,
         )
-        warnings = list(compared.warnings)
+        warnings = [*compared.warnings, *apart.warnings]
         return replace(
             base,
             rows=compared.rows,
             comparisons=compared.comparisons,
             warnings=warnings,
             results=results,
+            slices=apart.slices,
+            curves=apart.curves,
         )
 
     def _rows(self) -> dict[str, Any]:

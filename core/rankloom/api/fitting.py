@@ -198,6 +198,10 @@ class Fitter:
         encoded += asking.load(self.dataset.users, self.cache, self.tell, device)
         self.log.encoded[name] = self.log.encoded.get(name, 0) + encoded
         self._report([*table.skipped, *asking.skipped])
+        rows = train.universe.nonzero()[:, 0]
+        for key, encoder in model.items.encoders.items():
+            if hasattr(encoder, "fit_features"):
+                encoder.fit_features(table.features[key].select(rows))
         if model.tasks:
             fitted = self._train(name, config, train, validation, epochs)
             chosen = self.log.fitted.get(name)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from rankloom.api.bundle import FORMAT, ID_COLUMN, file_digest, is_frozen
+from rankloom.api.bundle import FORMAT, ID_COLUMN, file_digest, frozen_keys
 from rankloom.api.fitting import FitLog
 from rankloom.config import PipelineConfig, load_config
 from rankloom.data.dataset import Dataset
@@ -221,7 +221,7 @@ def _fill_model(directory: Path, parts: Parts, name: str, tensors: dict[str, Ten
     model, table = parts.models[name], parts.tables[name]
     try:
         outcome = model.load_state_dict(_below(tensors, f"model/{name}/"), strict=False)
-        missing = [key for key in outcome.missing_keys if not is_frozen(model, key)]
+        missing = sorted(set(outcome.missing_keys) - frozen_keys(model))
         if missing or outcome.unexpected_keys:
             raise BundleError(
                 f"The bundle at {directory} does not fit model {name!r}: missing "

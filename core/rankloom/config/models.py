@@ -46,6 +46,13 @@ class TowerConfig(Section):
         return value
 
 
+class QueryTowerConfig(TowerConfig):
+    """The encoders of queries and what joins them."""
+
+    encoders: dict[Name, EncoderRef] = Field(default_factory=dict)
+    """Encoders by name; an encoder reads the field of its own name unless it says otherwise."""
+
+
 class TaskConfig(Section):
     """What a model learns: an objective with its weight and sampler.
 
@@ -131,14 +138,21 @@ class ModelConfig(Section):
 
     items: TowerConfig
     """The item tower."""
-    queries: TowerConfig
-    """The query tower."""
+    queries: QueryTowerConfig = QueryTowerConfig()
+    """The query tower; may be left out where nothing is trained: a query is then its free text
+    alone, and other scorers read the item encoders."""
     scorer: ScorerRef = Field(default="dot")  # type: ignore[assignment]
     """What compares a query with an item."""
     tasks: list[TaskConfig] = Field(default_factory=list)
     """What it learns; none: it is used as it is (zero-shot search)."""
     training: TrainingConfig = TrainingConfig()
     """How it is trained."""
+
+    @model_validator(mode="after")
+    def _tasks_need_queries(self) -> ModelConfig:
+        if self.tasks and not self.queries.encoders:
+            raise ValueError("a model with tasks needs 'queries: {encoders: ...}'")
+        return self
 
     @field_validator("tasks")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rankloom.config.base import Section
 from rankloom.config.refs import MetricRef, ScorerRef, SourceRef, SplitRef
@@ -57,3 +57,26 @@ class EvaluationConfig(Section):
     """Queries that are scored together; memory grows with it, results do not depend on it."""
     resamples: int = Field(default=10_000, ge=1)
     """Bootstrap resamples of the intervals."""
+    slices: list[Literal["warm", "cold"]] | None = None
+    """Judge these targets apart, each among candidates of its kind alone (a warm item has a
+    positive among the rows fitted on); default: both where the targets hold both; ``[]``: none."""
+    item_counts: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    """Few-shot curve, e.g. ``[0, 1, 2, 5, 10]``: targets by how many positives their item has among
+    the rows fitted on, from each number up to below the next; the last is open."""
+    fold_in: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    """Fold-in curve, e.g. ``[0, 1, 3, 5, 10]``: histories cut to their first n positives, with the
+    same users, targets and candidates for every n."""
+
+    @field_validator("slices")
+    @classmethod
+    def _once(cls, kinds: list[str] | None) -> list[str] | None:
+        if kinds is not None and len(set(kinds)) < len(kinds):
+            raise ValueError(f"name each slice once, not {kinds}")
+        return kinds
+
+    @field_validator("item_counts", "fold_in")
+    @classmethod
+    def _ascending(cls, numbers: list[int]) -> list[int]:
+        if numbers != sorted(set(numbers)):
+            raise ValueError(f"write the numbers in ascending order, each once, not {numbers}")
+        return numbers

@@ -12,7 +12,7 @@ from rankloom.errors import DataError
 
 __all__ = ["Format", "guess_encoding", "guess_separator", "kind_of", "open_plain", "read_bytes"]
 
-Kind = Literal["text", "jsonl", "parquet"]
+Kind = Literal["text", "jsonl", "parquet", "npz"]
 
 #: Other separators than the ending's, in the order in which they are looked for in a header.
 _OTHERS = ",;\t|"
@@ -24,7 +24,7 @@ class Format:
     """Format of a table.
 
     Attributes:
-        kind: ``text`` (CSV, TSV), ``jsonl`` or ``parquet``.
+        kind: ``text`` (CSV, TSV), ``jsonl``, ``parquet`` or ``npz`` (NumPy).
         separator: Which the ending promises, for text.
         packed: Compressed by gzip.
     """
@@ -41,6 +41,7 @@ _FORMATS = {
     ".jsonl": Format("jsonl"),
     ".ndjson": Format("jsonl"),
     ".parquet": Format("parquet"),
+    ".npz": Format("npz"),
 }
 
 
@@ -59,10 +60,10 @@ def kind_of(path: Path, separator: str | None = None) -> Format:
     found = _FORMATS.get(suffix)
     if found is None and separator is not None:
         found = Format("text", separator)
-    if found is None or (packed and found.kind == "parquet"):
+    if found is None or (packed and found.kind in ("parquet", "npz")):
         raise DataError(
             f"{path}: the ending {path.suffix!r} is unknown. Use .csv, .tsv, .jsonl (each may be "
-            f"followed by .gz) or .parquet, or give a 'separator'."
+            f"followed by .gz), .parquet or .npz, or give a 'separator'."
         )
     return Format(found.kind, separator or found.separator, packed)
 

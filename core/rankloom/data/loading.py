@@ -1,4 +1,4 @@
-"""Reading CSV, TSV, JSON lines, Parquet and delimited text, with errors that name file and row."""
+"""Reading CSV, TSV, JSON lines, Parquet, NumPy and delimited text; errors name file and row."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from rankloom.data.arrays import read_arrays
 from rankloom.data.checks import ROW, Origin, RowChecks
 from rankloom.data.files import Format, guess_separator, kind_of, open_plain, read_bytes
 from rankloom.errors import DataError
@@ -41,7 +42,8 @@ def read_table(
 
     Args:
         path: ``.csv``, ``.tsv``, ``.txt`` or ``.jsonl``, each perhaps packed (``.csv.gz``), or
-            ``.parquet``.
+            ``.parquet``, or ``.npz`` (NumPy arrays: each a column, vectors where it has two
+            dimensions).
         checks: Counts rows of the wrong width under ``skip``.
         separator: None: the ending's, or what the header shows
             (:func:`rankloom.data.files.guess_separator`).
@@ -70,6 +72,8 @@ def read_table(
 
 
 def _read_typed(path: Path, form: Format, n_rows: int | None) -> pl.DataFrame:
+    if form.kind == "npz":
+        return read_arrays(path, n_rows)
     try:
         if form.kind == "parquet":
             return pl.read_parquet(path, n_rows=n_rows)

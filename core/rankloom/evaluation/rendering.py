@@ -12,6 +12,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from rankloom.evaluation.rendering_parts import parts_of
+
 if TYPE_CHECKING:
     from rankloom.data.dataset import ProtocolCard
     from rankloom.evaluation.report import EvaluationReport, ReportRow
@@ -45,12 +47,13 @@ def print_report(report: EvaluationReport, console: Console | None = None) -> No
     """Print the table, the protocol, the comparisons and the warnings."""
     console = console or Console()
     if report.rows:
-        table = rich_table(report)
-        # Numbers that a narrow console would cut short are no numbers: rather let lines wrap.
-        # (print's own width is bounded by the console's; the table's is not.)
-        size = Measurement.get(console, console.options.update(max_width=10_000), table)
-        table.width = max(size.minimum, min(size.maximum, console.width))
-        console.print(table, crop=False)
+        _print_table(console, rich_table(report))
+    for part in parts_of(report):
+        console.print(Text(part.title, style="italic"))
+        _print_table(console, part.table())
+        console.print(Text(f"  {part.rule}"))
+        for line in part.lines:
+            console.print(Text(f"  {line}"))
     for label, text in _facts(report).items():
         # Text, not markup: a name in brackets must not be taken for a style.
         console.print(Text.assemble((f"{label}: ", "bold"), text))
@@ -58,6 +61,14 @@ def print_report(report: EvaluationReport, console: Console | None = None) -> No
         console.print(Text(f"  {comparison.sentence()}"))
     for warning in report.warnings:
         console.print(Text(f"! {warning}", style="yellow"))
+
+
+def _print_table(console: Console, table: Table) -> None:
+    # Numbers that a narrow console would cut short are no numbers: rather let lines wrap.
+    # (print's own width is bounded by the console's; the table's is not.)
+    size = Measurement.get(console, console.options.update(max_width=10_000), table)
+    table.width = max(size.minimum, min(size.maximum, console.width))
+    console.print(table, crop=False)
 
 
 def html(report: EvaluationReport) -> str:
@@ -77,7 +88,8 @@ def html(report: EvaluationReport) -> str:
     more = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return (
         f"<h4>{escape(report.name)}</h4><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table><ul>{facts}{more}</ul>"
+        f"<tbody>{body}</tbody></table>{''.join(part.html() for part in parts_of(report))}"
+        f"<ul>{facts}{more}</ul>"
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from rankloom.data.dataset import ProtocolCard
+from rankloom.errors import DataError
+from rankloom.evaluation.curves import Curve, Slice, read_curve, read_slice
 from rankloom.evaluation.intervals import Comparison, Interval
 from rankloom.evaluation.rendering import html, print_report, rich_table
 
@@ -59,6 +61,9 @@ class EvaluationReport:
         baselines: Names of rows that must be beaten; other rows below the best of them are red.
         results: Each row's values query by query, to average seeds or compare further; not kept in
             JSON.
+        slices: Warm and cold targets apart (``evaluation.slices``); the rows are all together.
+        curves: By method, over the items' positives (``evaluation.item_counts``) or the users'
+            known positives (``evaluation.fold_in``).
     """
 
     name: str
@@ -71,6 +76,8 @@ class EvaluationReport:
     warnings: list[str] = field(default_factory=list)
     baselines: tuple[str, ...] = ()
     results: Mapping[str, RankingResult] = field(default_factory=dict, compare=False)
+    slices: list[Slice] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
 
     def __repr__(self) -> str:
         found = ", ".join(
@@ -91,8 +98,15 @@ class EvaluationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON holds it; a value that is not finite becomes None."""
-        plain: dict[str, Any] = _jsonable(asdict(replace(self, results={})))
-        del plain["results"]
+        bare = replace(
+            self,
+            results={},
+            slices=[replace(one, results={}) for one in self.slices],
+            curves=[replace(one, results={}) for one in self.curves],
+        )
+        plain: dict[str, Any] = _jsonable(asdict(bare))
+        for part in (plain, *plain["slices"], *plain["curves"]):
+            del part["results"]
         return plain
 
     @staticmethod
@@ -119,6 +133,39 @@ class EvaluationReport:
             plain["headline"],
             list(plain["warnings"]),
             tuple(plain["baselines"]),
+            # reports written by earlier versions have neither
+            slices=[read_slice(one) for one in plain.get("slices", [])],
+            curves=[read_curve(one) for one in plain.get("curves", [])],
+        )
+
+    def slice(self, name: str) -> Slice:
+        """Return the slice ``warm`` or ``cold``.
+
+        Raises:
+            DataError: It was not judged.
+        """
+        for one in self.slices:
+            if one.name == name:
+                return one
+        raise DataError(
+            f"There is no slice {name!r} in this report"
+            f"{_there(one.name for one in self.slices)}. Name it in 'evaluation.slices'; a slice "
+            f"without targets is left out, and a warning says so."
+        )
+
+    def curve(self, kind: str, name: str) -> Curve:
+        """Return the curve ``item_counts`` or ``fold_in`` of a method.
+
+        Raises:
+            DataError: It was not judged.
+        """
+        for one in self.curves:
+            if (one.kind, one.name) == (kind, name):
+                return one
+        raise DataError(
+            f"There is no curve {kind!r} of {name!r} in this report"
+            f"{_there(f'{one.kind} of {one.name}' for one in self.curves)}. Give the numbers n "
+            f"in 'evaluation.{kind}'."
         )
 
     def frame(self) -> pl.DataFrame:
@@ -148,6 +195,11 @@ class EvaluationReport:
 
     def _repr_html_(self) -> str:
         return html(self)
+
+
+def _there(names: Iterable[str]) -> str:
+    listed = ", ".join(names)
+    return f"; there are: {listed}" if listed else ""
 
 
 def _number(value: float | None) -> float:

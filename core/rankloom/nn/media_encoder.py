@@ -86,7 +86,10 @@ class MediaEncoder(nn.Module, ABC):
 
     @cached_property
     def _network(self) -> Any:
-        network = self.load_network()
+        # Networks draw random weights before they get their own; whether values are cached must not
+        # change what is drawn afterwards.
+        with torch.random.fork_rng(devices=[]):
+            network = self.load_network()
         if network is not None:
             network.eval().requires_grad_(False)
         return network

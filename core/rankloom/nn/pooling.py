@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["Pooling", "pool"]
 
-Pooling = Literal["mean", "cls", "max"]
+Pooling = Literal["mean", "cls", "max", "last"]
 
 
 def pool(tokens: Tensor, mask: Tensor, how: Pooling) -> Tensor:
@@ -18,7 +18,8 @@ def pool(tokens: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     Args:
         tokens: ``[n, t, d]``.
         mask: ``[n, t]`` bool or 0/1, True at real tokens.
-        how: ``mean`` over real tokens, ``cls`` (the first token), or ``max`` over real tokens.
+        how: ``mean`` over real tokens, ``cls`` (the first token), ``max`` over real tokens, or
+            ``last``: the last real token, which a causal model lets see all others.
 
     Returns:
         ``[n, d]``; zero for a row without a real token.
@@ -26,6 +27,11 @@ def pool(tokens: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     real = mask.bool()
     if how == "cls":
         pooled = tokens[:, 0]
+    elif how == "last":
+        # The last real one, wherever padding stands.
+        places = torch.arange(real.shape[1], device=real.device)
+        last = torch.where(real, places, places.new_zeros(())).amax(1)
+        pooled = tokens[torch.arange(len(tokens), device=tokens.device), last]
     elif how == "max":
         pooled = tokens.masked_fill(~real[:, :, None], -torch.inf).amax(1)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +16,24 @@ from torch import Tensor, nn
 
 from rankloom.errors import ConfigError
 from rankloom.nn.pooling import Pooling, pool
+from rankloom.nn.precision import Precision, autocast
 from rankloom.nn.weights import read_json, resolve_weights, weights_digest
 
-__all__ = ["TextModel", "TextSettings", "as_text", "length_batches", "text_settings"]
+__all__ = [
+    "TextModel",
+    "TextSettings",
+    "as_text",
+    "encode_tokens",
+    "length_batches",
+    "runner",
+    "text_settings",
+]
+
+#: Longer texts than so many characters a kept token are cut before they are tokenised.
+MAX_CHARS_PER_TOKEN = 64
+
+#: Ids and mask ``[n, t]`` to token vectors ``[n, t, d]``.
+Run = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -29,11 +44,13 @@ class TextSettings:
         max_length: Tokens kept of each text, special ones included.
         pooling: Tokens to one vector.
         normalize: Scale vectors to length 1.
+        windows: Windows of ``max_length`` tokens that a long text is read in; 1: it is cut.
     """
 
     max_length: int
     pooling: Pooling
     normalize: bool
+    windows: int = 1
 
 
 def as_text(value: Any) -> str | None:
@@ -69,6 +86,7 @@ def text_settings(
     max_length: int,
     pooling: Pooling | None,
     normalize: bool | None,
+    windows: int = 1,
 ) -> TextSettings:
     """Fill in what is None from the files of a sentence-transformers directory.
 
@@ -78,11 +96,13 @@ def text_settings(
         max_length: Wanted; at most what the model can take.
         pooling: None: what the directory says, else the mean.
         normalize: None: what the directory says, else False.
+        windows: Windows that a long text is read in.
 
     Raises:
         ConfigError: The directory asks for a pooling that is not known here.
     """
-    limits = [max_length, int(config.get("max_position_embeddings", max_length))]
+    positions = config.get("max_position_embeddings", config.get("n_positions", max_length))
+    limits = [max_length, int(positions)]
     extra = folder / "sentence_bert_config.json"
     if extra.is_file() and (limit := read_json(extra).get("max_seq_length")):
         limits.append(int(limit))
@@ -91,7 +111,7 @@ def text_settings(
         pooling = _stated_pooling(folder, modules)
     if normalize is None:
         normalize = any(_kind(module) == "Normalize" for module in modules)
-    return TextSettings(min(limits), pooling, normalize)
+    return TextSettings(min(limits), pooling, normalize, windows)
 
 
 def _kind(module: dict[str, Any]) -> str:
@@ -138,16 +158,13 @@ class TextModel:
         self._sha256 = sha256
         self.settings_dir = resolve_weights(model, base_dir, config_only=True)
         self.config: dict[str, Any] = read_json(self.settings_dir / "config.json")
-        if not isinstance(self.config.get("hidden_size"), int):
+        widths = [self.config.get(key) for key in ("hidden_size", "n_embd")]
+        self.hidden_size = next((width for width in widths if isinstance(width, int)), 0)
+        if not self.hidden_size:
             raise ConfigError(
                 f"model: {model!r} has model_type {self.config.get('model_type')!r} without "
-                "hidden_size; a model of BERT's architecture is needed."
+                "hidden_size or n_embd; a model of BERT's or GPT-2's architecture is needed."
             )
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of the token vectors."""
-        return int(self.config["hidden_size"])
 
     @cached_property
     def folder(self) -> Path:
@@ -166,11 +183,21 @@ class TextModel:
         with _loading(self.name):
             tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
         tokenizer.padding_side = "right"
+        if tokenizer.pad_token is None:  # GPT-2 has none; what stands there is masked
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         return tokenizer
 
     @cached_property
     def network(self) -> nn.Module:
         """The network in evaluation mode, float32, without gradients."""
+        return self.load_network().eval().requires_grad_(False)
+
+    def load_network(self) -> nn.Module:
+        """Return a network of one's own, float32, whose weights may be trained.
+
+        Raises:
+            ConfigError: It cannot be loaded, or the weights are another architecture's.
+        """
         from transformers import AutoModel
 
         with _loading(self.name):
@@ -185,48 +212,128 @@ class TextModel:
                 f"model: the weights of {self.name!r} lack {len(missing)} tensors of the network "
                 f"(first: {missing[0]}). They belong to another architecture than config.json says."
             )
-        return network.float().eval().requires_grad_(False)
+        return network.float()
 
-    def tokenize(self, texts: Sequence[str], max_length: int) -> tuple[Tensor, Tensor]:
-        """Return token ids and mask, both ``[n, t]`` int64, padded to the longest text."""
+    def tokenize(
+        self, texts: Sequence[str], max_length: int, windows: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """Tokenise; far longer texts than can be kept are cut before.
+
+        Returns:
+            Ids and mask, both ``[n, t]`` int64 padded to the longest text; ``[n, w, t]`` where
+            there are several windows, those without a text all zero.
+        """
+        most = MAX_CHARS_PER_TOKEN * max_length * windows
         out = self.tokenizer(
-            list(texts),
+            [text[:most] for text in texts],
             padding=True,
             truncation=True,
             max_length=max_length,
             return_token_type_ids=False,
+            return_overflowing_tokens=windows > 1,
             return_tensors="pt",
         )
-        return out["input_ids"], out["attention_mask"]
+        if windows == 1:
+            return out["input_ids"], out["attention_mask"]
+        return _windowed(out, len(texts), windows)
 
-    def vectors(self, ids: Tensor, mask: Tensor, settings: TextSettings, batch_size: int) -> Tensor:
+    def vectors(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        settings: TextSettings,
+        batch_size: int,
+        *,
+        run: Run | None = None,
+        precision: Precision = "float32",
+    ) -> Tensor:
         """Encode tokenised texts in batches of like length, without gradients.
 
         Args:
-            ids: ``[n, t]`` int64.
-            mask: ``[n, t]``, 1 at real tokens, which stand on the left.
+            ids: ``[n, t]`` or ``[n, w, t]`` int64.
+            mask: Of the same shape, 1 at real tokens, which stand on the left.
             settings: Pooling and normalisation.
             batch_size: Texts of a batch.
+            run: Stands in for the network (compressed ones do).
+            precision: What the network computes in.
 
         Returns:
             ``[n, hidden_size]`` float32 on the device of ``ids``; zero for a row without tokens.
         """
-        # Made outside inference mode: its own tensors may not be saved for a backward pass.
+        if run is None:
+            network = self.network.to(ids.device)
+            run = runner(network)
+        # The result is made outside inference mode: its tensors may not be saved for a backward
+        # pass.
         out = torch.zeros(ids.shape[0], self.hidden_size, device=ids.device)
-        lengths = mask.sum(1)
-        rows_left = torch.nonzero(lengths > 0)[:, 0]
-        if len(rows_left) == 0:
-            return out
-        network = self.network.to(ids.device)
-        with torch.inference_mode():
-            for batch in length_batches(lengths[rows_left], batch_size):
-                rows = rows_left[batch]
-                width = int(lengths[rows[0]])
-                kept = mask[rows, :width]
-                states = network(input_ids=ids[rows, :width], attention_mask=kept)
-                vectors = pool(states.last_hidden_state, kept, settings.pooling)
-                out[rows] = F.normalize(vectors, dim=1) if settings.normalize else vectors
-        return out
+        with torch.inference_mode(), autocast(precision, ids.device):
+            found = encode_tokens(run, ids, mask, settings, batch_size, self.hidden_size)
+        return out.copy_(found)
+
+
+def runner(network: nn.Module) -> Run:
+    """Return the token vectors of a network as a plain function of ids and mask."""
+
+    def run(ids: Tensor, mask: Tensor) -> Tensor:
+        states: Tensor = network(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states
+
+    return run
+
+
+def encode_tokens(
+    run: Run, ids: Tensor, mask: Tensor, settings: TextSettings, batch_size: int, width: int
+) -> Tensor:
+    """Encode tokenised texts in batches of like length; gradients flow where they are on.
+
+    Args:
+        run: Ids and mask ``[m, t]`` to token vectors ``[m, t, width]``.
+        ids: ``[n, t]`` or ``[n, w, t]`` int64; of several windows the mean is taken.
+        mask: Of the same shape, 1 at real tokens, which stand on the left.
+        settings: Pooling and normalisation.
+        batch_size: Texts of a batch.
+        width: Width of token vectors.
+
+    Returns:
+        ``[n, width]`` float32; zero for a row without tokens.
+    """
+    if ids.dim() == 3:
+        flat = TextSettings(settings.max_length, settings.pooling, False)
+        rows = encode_tokens(run, ids.flatten(0, 1), mask.flatten(0, 1), flat, batch_size, width)
+        there = mask.any(2)
+        whole = rows.view(*there.shape, width).sum(1) / there.sum(1, keepdim=True).clamp(min=1)
+        return F.normalize(whole, dim=1) if settings.normalize else whole
+    lengths = mask.sum(1)
+    there = torch.nonzero(lengths > 0)[:, 0]
+    if not len(there):
+        return torch.zeros(ids.shape[0], width, device=ids.device)
+    parts, order = [], []
+    for batch in length_batches(lengths[there], batch_size):
+        rows = there[batch]
+        longest = int(lengths[rows[0]])
+        kept = mask[rows, :longest]
+        vectors = pool(run(ids[rows, :longest], kept).float(), kept, settings.pooling)
+        parts.append(F.normalize(vectors, dim=1) if settings.normalize else vectors)
+        order.append(rows)
+    out = torch.zeros(ids.shape[0], width, device=ids.device)
+    return out.index_copy(0, torch.cat(order), torch.cat(parts))
+
+
+def _windowed(out: Any, n: int, windows: int) -> tuple[Tensor, Tensor]:
+    """Arrange a tokeniser's overflow as ``[n, w, t]``."""
+    owners: list[int] = list(out["overflow_to_sample_mapping"])
+    ids, mask = out["input_ids"], out["attention_mask"]
+    place: list[int] = []
+    for row, owner in enumerate(owners):
+        again = row > 0 and owners[row - 1] == owner
+        place.append(place[-1] + 1 if again else 0)
+    kept = [row for row, number in enumerate(place) if number < windows]
+    most = max((place[row] for row in kept), default=0) + 1
+    shape = (n, most, ids.shape[1])
+    at = torch.tensor([owners[row] for row in kept]), torch.tensor([place[row] for row in kept])
+    all_ids, all_mask = ids.new_zeros(shape), mask.new_zeros(shape)
+    all_ids[at], all_mask[at] = ids[kept], mask[kept]
+    return all_ids, all_mask
 
 
 @contextmanager

@@ -266,10 +266,11 @@ class Builder:
             scorers,
             tasks,
             history,
-            # A scorer of tokens or raw histories needs each query's own: it trains on pairs.
+            # Who reads tokens or raw histories needs each query's own: it trains on pairs.
             bool(history)
             and all(spec.causal for spec in causal)
-            and not (items.tokens or scorer_fields),
+            and not (items.tokens or scorer_fields)
+            and getattr(queries.fusion, "needs", "vectors") != "tokens",
             scorer_fields,
         )
         raw = {key: dotted for key, dotted in query_fields.items() if dotted != "history"}

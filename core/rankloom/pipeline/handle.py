@@ -61,6 +61,10 @@ class ModelHandle:
         self._last = (weakref.ref(queries), self.table.version, encoded, present)
         return encoded, present
 
+    def parts(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return what each item encoder says of the whole catalog; see :meth:`ItemTable.parts`."""
+        return self.table.parts()
+
     def score(self, queries: QueryBatch, candidates: CandidateBatch) -> Scores:
         """Score candidates; NaN where the item or the query is unknown to every encoder."""
         with _no_grad():

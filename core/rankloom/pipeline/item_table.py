@@ -35,6 +35,7 @@ class ItemTable:
         self.vectors = torch.empty(0, model.items.dim)
         self.present = torch.empty(0, dtype=torch.bool)
         self._tokens: Encoded | None = None
+        self._parts: tuple[int, dict[str, tuple[Tensor, Tensor]]] | None = None
         self.version = 0
         self._complete: tuple[Tensor, bool] | None = None
         self._unknown: tuple[Tensor, Tensor] | None = None
@@ -139,6 +140,32 @@ class ItemTable:
             present.append(p)
         self.model.train(was_training)
         return Encoded.cat(parts), torch.cat(present)
+
+    @torch.no_grad()
+    def parts(self, block: int = 8192) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return what each item encoder says by itself, before the fusion.
+
+        Returns:
+            By encoder, vectors ``[n, d]`` float32 and ``[n]`` bool where it says anything, on the
+            CPU. They are computed anew after every change of the table, and remembered.
+        """
+        if self._parts is None or self._parts[0] != self.version:
+            was_training = self.model.training
+            self.model.eval()
+            made = {name: self._part(name, block) for name in self.features}
+            self.model.train(was_training)
+            self._parts = self.version, made
+        return self._parts[1]
+
+    def _part(self, name: str, block: int) -> tuple[Tensor, Tensor]:
+        features, device = self.features[name], self.device()
+        vectors, present = [], []
+        for start in range(0, max(len(features), 1), block):
+            rows = torch.arange(start, min(start + block, len(features)))
+            encoded, there = self.model.items.run(name, features.select(rows).to(device))
+            vectors.append(torch.where(there[:, None], encoded.vectors.float(), 0.0).cpu())
+            present.append(there.cpu())
+        return torch.cat(vectors), torch.cat(present)
 
     def refresh(self) -> None:
         """Recompute all vectors."""

@@ -18,7 +18,11 @@ class Encoder(Protocol):
     Build as ``Class(config, build)``; construction is light, weights load in ``load()`` (optional).
     A plain ``nn.Module`` where it has parameters. Optional: ``prepare(train)`` (vocabularies, from
     the training universe only), ``load()``, ``fingerprint() -> str`` (weights and settings; makes
-    ``precompute`` results cacheable), ``export_state()`` / ``import_state()``.
+    ``precompute`` results cacheable), ``content(value)`` (what the cache tells values apart by,
+    such as the bytes of a file), ``collate_query(values)`` (where ``reuse`` encodes queries
+    otherwise than items), ``fit_features(features)`` (what is learned from the precomputed features
+    of training items, such as a whitening), ``expensive`` (True: never run over the whole catalog
+    in a training step), ``on_bad_item``, ``export_state()`` / ``import_state()``.
     """
 
     dim: int

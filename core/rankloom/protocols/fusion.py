@@ -16,7 +16,9 @@ __all__ = ["Fusion"]
 class Fusion(Protocol):
     """Several encodings → one vector; a missing modality is masked, never an error.
 
-    Built with ``build.dims``: width of each child by encoder name.
+    Built with ``build.dims``: width of each child by encoder name. A fusion that reads the tokens
+    of encodings says ``needs = "tokens"``: a query tower's is then given whole histories in
+    training too, and not one position at a time.
     """
 
     dim: int
@@ -25,7 +27,7 @@ class Fusion(Protocol):
         """Fuse ``n`` encodings.
 
         Args:
-            encoded: By encoder name, vectors ``[n, d_i]``.
+            encoded: By encoder name, vectors ``[n, d_i]``, with tokens where the encoder has any.
             present: By encoder name, ``[n]`` bool.
 
         Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -52,6 +52,20 @@ class TrainData:
     universe: Tensor
     known_users: Tensor
     seed: int = 0
+
+    def known(self, side: str) -> Tensor:
+        """``[rows]`` bool: the universe for ``item`` fields, the known users for ``user`` ones."""
+        return self.universe if side == "item" else self.known_users
+
+    def values(self, field: str) -> list[Any]:
+        """Raw values of a dotted field in the rows with training data alone.
+
+        Vocabularies, document frequencies and bins must see no others.
+        """
+        side = field.partition(".")[0]
+        table = self.items if side == "item" else self.users
+        rows: list[int] = torch.nonzero(self.known(side))[:, 0].tolist()
+        return table.values(field, rows)
 
     @property
     def n_items(self) -> int:

@@ -56,7 +56,19 @@ class WordEncoder(nn.Module):
 
 
 class InnerProduct:
-    """The inner product of the vectors that the batches carry."""
+    """The inner product of the vectors that the batches carry.
+
+    Args:
+        vectors: ``[n_items, d]`` of the catalog, for what reads a model's item encoders.
+    """
+
+    def __init__(self, vectors: Tensor | None = None) -> None:
+        self.vectors = vectors
+
+    def parts(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the catalog's vectors as those of one item encoder, all present."""
+        vectors = torch.zeros(0, 1) if self.vectors is None else self.vectors
+        return {"vectors": (vectors, torch.ones(len(vectors), dtype=torch.bool))}
 
     def score(self, queries: QueryBatch, candidates: CandidateBatch) -> Scores:
         """Score ``[q, n]``.

@@ -189,7 +189,7 @@ class Subject:
             cache_dir=Path(tempfile.gettempdir()) / "rankloom-testing",
             seed=seed,
             child=_child,
-            model=lambda name, task: InnerProduct(),
+            model=lambda name, task: InnerProduct(world.item_vectors),
         )
 
 
@@ -229,6 +229,6 @@ def _child(kind: str, config: ComponentConfig) -> Any:
         n_users=len(world.users),
         dims={"query": DIM, "items": DIM},
         child=_child,
-        model=lambda name, task: InnerProduct(),
+        model=lambda name, task: InnerProduct(world.item_vectors),
     )
     return default_registry().build(kind, config, nested)

@@ -28,7 +28,7 @@ from rankloom.training.terms import Term
 __all__ = ["ModelLoss"]
 
 #: Up to so many items the tower runs over the whole universe: finding the items of a step costs
-#: more than encoding them all.
+#: more than encoding them all, unless an encoder says that it is ``expensive``.
 SMALL_UNIVERSE = 4096
 
 
@@ -50,7 +50,8 @@ class ModelLoss:
         position[self.universe] = torch.arange(len(self.universe))
         self.position = position
         catalog = any(task.objective.candidates == "catalog" for task in model.tasks)
-        self.whole = catalog or len(self.universe) <= SMALL_UNIVERSE
+        heavy = any(getattr(one, "expensive", False) for one in model.items.encoders.values())
+        self.whole = catalog or (len(self.universe) <= SMALL_UNIVERSE and not heavy)
         self._features: Mapping[str, Features] = {}
         self._device: torch.device | None = None
 

@@ -1,4 +1,4 @@
-"""What both fusions do before they fuse: hide what is missing, drop some of the rest."""
+"""What the fusions do before they fuse: hide what is missing, drop some of the rest."""
 
 from __future__ import annotations
 

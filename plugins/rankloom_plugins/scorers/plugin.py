@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from rankloom import ComponentConfig, ComponentSpec, component, hookimpl
 from rankloom.config.refs import ScorerRef
 
-__all__ = ["BlendConfig", "DotConfig", "ModelConfig", "register_scorers"]
+__all__ = ["BlendConfig", "DotConfig", "ModelConfig", "RidgeMapConfig", "register_scorers"]
 
 
 class DotConfig(ComponentConfig):
@@ -74,6 +74,27 @@ class BlendConfig(ComponentConfig):
         return self
 
 
+class RidgeMapConfig(ComponentConfig):
+    """Another scorer's scores, continued by content to items that it has never seen."""
+
+    type: Literal["ridge_map"] = "ridge_map"
+    """The component's registered name."""
+    of: ScorerRef = Field(default="ease", validate_default=True)
+    """The scorer whose scores are continued (``ease``, ``{type: model, name: id}``)."""
+    model: str | None = None
+    """The model whose item encoders say what items are; may be left out where there is one."""
+    l2: float | None = Field(default=None, gt=0)
+    """Ridge strength; default: chosen by making training items cold in turn."""
+    weights: dict[str, float] | None = None
+    """Weights of the encoders' blocks; default: chosen likewise, else equal."""
+    k: int = Field(default=20, ge=1)
+    """Length of the list whose NDCG the choice maximises."""
+    folds: int = Field(default=5, ge=2)
+    """Parts of the training items that are made cold in turn for the choice."""
+    max_queries: int = Field(default=1000, ge=1)
+    """Most users whose histories are looked at for the choice."""
+
+
 @hookimpl
 def register_scorers() -> Sequence[ComponentSpec]:
     """Register dot, model and blend."""
@@ -84,4 +105,5 @@ def register_scorers() -> Sequence[ComponentSpec]:
         ),
         component(ModelConfig, f"{family}.model:ModelScorer"),
         component(BlendConfig, f"{family}.blend:Blend"),
+        component(RidgeMapConfig, f"{family}.ridge_map:RidgeMap"),
     ]

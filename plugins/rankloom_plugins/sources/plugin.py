@@ -73,17 +73,18 @@ class DeclaredField(BaseModel):
 
 
 class TablesConfig(ComponentConfig):
-    """CSV, TSV, JSON lines and Parquet files, or data frames; fields are declared or inferred."""
+    """CSV, TSV, JSON lines, Parquet or NumPy files, or data frames; fields declared or inferred."""
 
     type: Literal["tables"] = "tables"
     interactions: Path | None = None
     """File of who did what; None where data frames are handed in."""
     test_interactions: Path | None = None
     """File of the given test interactions, for the split ``files``."""
-    items: Path | None = None
-    """File of the items; None: the catalog is made of the ids in the log."""
-    users: Path | None = None
-    """File of the users; None: made of the ids in the log."""
+    items: Path | list[Path] | None = None
+    """File of the items; None: the catalog is made of the ids in the log. Of several files the
+    first says which items there are; the others add fields (embeddings), joined by id."""
+    users: Path | list[Path] | None = None
+    """File or files of the users; None: made of the ids in the log."""
     columns: ColumnNames = ColumnNames()
     """Which column of the log is what."""
     item_id: str | None = None
@@ -103,7 +104,8 @@ class TablesConfig(ComponentConfig):
     encoding: str = "utf-8"
     """Of text files."""
     add_unknown: bool = False
-    """Ids of the log that a table lacks are added to it with missing fields, and counted."""
+    """Ids of the log, or of a further file of a table, that the table lacks are added to it with
+    missing fields, and counted."""
     on_bad_rows: Literal["error", "skip"] = "error"
     """A bad row is an error that names it, or left out and counted."""
 

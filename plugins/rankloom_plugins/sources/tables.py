@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import polars as pl
 
 from rankloom.data.assembly import assemble, clean_log, join_logs
+from rankloom.data.cells import first
 from rankloom.data.checks import ROW, Decimal, Origin, RowChecks, require_columns
 from rankloom.data.dataset import Dataset
 from rankloom.data.fields import FieldSpec
@@ -19,6 +21,7 @@ from rankloom.data.tables import Table
 from rankloom.errors import ConfigError, DataError
 from rankloom.protocols import Build
 from rankloom_plugins.sources.columns import log_columns, side_id
+from rankloom_plugins.sources.joining import Part, drop_unknown, joined, require_own_columns
 from rankloom_plugins.sources.plugin import DeclaredField, TablesConfig
 
 __all__ = ["TablesSource"]
@@ -129,20 +132,70 @@ class TablesSource:
         return log, origin, columns
 
     def _side(
-        self, side: str, path: Path | None, declared_id: str | None, log_id: str, checks: RowChecks
+        self,
+        side: str,
+        paths: Path | list[Path] | None,
+        declared_id: str | None,
+        log_id: str,
+        checks: RowChecks,
     ) -> Table | None:
         declared = self.config.item_fields if side == "item" else self.config.user_fields
-        found = self._read(f"{side}s", path, checks)
-        if found is None:
+        parts = []
+        for raw, origin in self._files(f"{side}s", paths, checks):
+            key = side_id(raw.columns, side, declared_id, log_id, origin)
+            parts.append(Part(raw, origin, key))
+        if not parts:
             if declared:
                 raise ConfigError(
                     f"'{side}_fields' are declared, but there is no '{side}s' table to read."
                 )
             return None
-        raw, origin = found
-        key = side_id(raw.columns, side, declared_id, log_id, origin)
-        fields = _fields(side, raw.drop(key), declared, origin, self.config.decimal)
-        return build_table(side, raw, key, fields, origin, checks)
+        require_own_columns(parts)
+        everywhere = Origin(" and ".join(part.origin.name for part in parts))
+        columns = [name for part in parts for name in part.columns]
+        require_columns(
+            columns, (_column(name, entry) for name, entry in declared.items()), everywhere
+        )
+        table = self._table(side, parts[0], declared, checks)
+        for part in parts[1:]:
+            table, kept = drop_unknown(
+                table, parts[0].origin, part, checks, self.config.add_unknown
+            )
+            table = joined(table, self._table(side, kept, declared, checks))
+        return table
+
+    def _files(
+        self, name: str, paths: Path | list[Path] | None, checks: RowChecks
+    ) -> list[tuple[pl.DataFrame, Origin]]:
+        each: list[Path | None] = [None]  # a data frame stands for all files
+        if name not in self._frames:
+            each = [*paths] if isinstance(paths, list) else [paths]
+        found = [self._read(name, path, checks) for path in each]
+        return [one for one in found if one is not None]
+
+    def _table(
+        self,
+        side: str,
+        part: Part,
+        declared: Mapping[str, str | DeclaredField],
+        checks: RowChecks,
+    ) -> Table:
+        own = {name: e for name, e in declared.items() if _column(name, e) in part.columns}
+        fields = _fields(side, part.raw.drop(part.key), own, part.origin, self.config.decimal)
+        return _with_lengths(build_table(side, part.raw, part.key, fields, part.origin, checks))
+
+
+def _column(name: str, entry: str | DeclaredField) -> str:
+    return (entry.column if isinstance(entry, DeclaredField) else None) or name
+
+
+def _with_lengths(table: Table) -> Table:
+    """Return the table with the lengths of vectors that were declared without one."""
+    specs = dict(table.fields)
+    for name, spec in specs.items():
+        if spec.type == "vector" and not spec.length:
+            specs[name] = replace(spec, length=first(table.frame[name].list.len().drop_nulls()))
+    return replace(table, fields=specs)
 
 
 def _fields(

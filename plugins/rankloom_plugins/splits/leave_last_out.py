@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from rankloom.data.assembly import WITHOUT_TIME
 from rankloom.data.dataset import Dataset, Phase, ProtocolCard, SplitResult
-from rankloom.errors import DataError
 from rankloom.protocols import Build
 from rankloom_plugins.splits.plugin import LeaveLastOutConfig
 from rankloom_plugins.splits.shared import (
@@ -17,6 +15,7 @@ from rankloom_plugins.splits.shared import (
     first_of_pair,
     later_than,
     positives_rule,
+    require_times,
     rows_of,
 )
 
@@ -39,7 +38,7 @@ class LeaveLastOut:
         Raises:
             DataError: Positives lack times that others have, or a part has no rows.
         """
-        _require_times(dataset)
+        require_times(dataset, "leave_last_out")
         validation, test = self._held_out(dataset)
         held_out = validation | test
         later = later_than(dataset, held_out)
@@ -73,18 +72,6 @@ class LeaveLastOut:
         validation[order[ends - 2]] = True
         test[order[ends - 1]] = True
         return validation, test
-
-
-def _require_times(dataset: Dataset) -> None:
-    if not dataset.report.get(WITHOUT_TIME):
-        return
-    n = int((dataset.positive & (dataset.interactions.times == 0)).sum())
-    if n:
-        raise DataError(
-            f"The split 'leave_last_out' needs to know what came last, but {n} positives of "
-            f"{dataset.name or 'the data'} have no time while others have one. Use the split "
-            f"'random', or a 'positive.min_value' that only rows with a time reach."
-        )
 
 
 def _card(dataset: Dataset) -> ProtocolCard:

@@ -10,7 +10,13 @@ from pydantic import Field, model_validator
 from rankloom import ComponentConfig, component, hookimpl
 from rankloom.components import ComponentSpec
 
-__all__ = ["ColdItemsConfig", "FilesConfig", "LeaveLastOutConfig", "RandomConfig"]
+__all__ = [
+    "ColdItemsConfig",
+    "FilesConfig",
+    "FoldInConfig",
+    "LeaveLastOutConfig",
+    "RandomConfig",
+]
 
 
 class LeaveLastOutConfig(ComponentConfig):
@@ -48,6 +54,32 @@ class ColdItemsConfig(ComponentConfig):
     """Share of the items that are cold at test time, the same in every popularity decile."""
     validation_fraction: float = Field(default=0.2, gt=0, lt=1)
     """Share of the other items that are made cold to choose settings on."""
+    warm_test: float = Field(default=0.0, ge=0, lt=0.5)
+    """Share of each user's positives with other items that is held out too: as much for the test
+    and for validation. All items are candidates then, and ``evaluate`` reports warm and cold items
+    apart; 0: cold items alone are judged, ranked among themselves."""
+
+
+class FoldInConfig(ComponentConfig):
+    """Some users are in no training; a few of their positives are known, the rest judged."""
+
+    type: Literal["fold_in"] = "fold_in"
+    fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the users (those with enough positives) that the test is made of."""
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the users with enough positives that settings are chosen on."""
+    support: int = Field(default=10, ge=1)
+    """First positives of each of them that are its history; the later ones are to be found."""
+
+    @model_validator(mode="after")
+    def _someone_is_left(self) -> FoldInConfig:
+        total = self.fraction + self.validation_fraction
+        if total >= 1:
+            raise ValueError(
+                f"'fraction' and 'validation_fraction' must leave users for training: they add up "
+                f"to {total:g}, which must be below 1"
+            )
+        return self
 
 
 class FilesConfig(ComponentConfig):
@@ -67,5 +99,6 @@ def register_splits() -> Sequence[ComponentSpec]:
         component(LeaveLastOutConfig, "rankloom_plugins.splits.leave_last_out:LeaveLastOut"),
         component(RandomConfig, "rankloom_plugins.splits.random:RandomSplit"),
         component(ColdItemsConfig, "rankloom_plugins.splits.cold_items:ColdItems"),
+        component(FoldInConfig, "rankloom_plugins.splits.fold_in:FoldIn"),
         component(FilesConfig, "rankloom_plugins.splits.files:GivenFiles"),
     ]

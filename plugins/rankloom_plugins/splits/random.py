@@ -18,6 +18,7 @@ from rankloom_plugins.splits.shared import (
     later_than,
     positives_rule,
     rows_of,
+    same_pair,
 )
 
 __all__ = ["RandomSplit", "part_sizes"]
@@ -42,7 +43,7 @@ class RandomSplit:
         first = first_of_pair(dataset)
         validation, test = self._held_out(dataset, dataset.positive.numpy() & first, seed)
         held_out = validation | test
-        repeats = _same_pair(dataset, held_out) & ~held_out
+        repeats = same_pair(dataset, held_out) & ~held_out
         later = np.zeros_like(held_out)
         if dataset.interactions.timed:
             later = later_than(dataset, held_out) & ~dataset.positive.numpy() & ~repeats
@@ -111,10 +112,3 @@ def part_sizes(
         sizes[short, part] += 1
         sizes[short, 0] -= 1
     return sizes
-
-
-def _same_pair(dataset: Dataset, held_out: Mask) -> Mask:
-    """``[n]``: True at rows of a user and item that a held-out row has."""
-    log = dataset.interactions
-    pairs = log.users.numpy() * max(len(dataset.items), 1) + log.items.numpy()
-    return np.isin(pairs, pairs[held_out])

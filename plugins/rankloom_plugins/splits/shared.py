@@ -10,10 +10,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rankloom.data.assembly import WITHOUT_TIME
 from rankloom.data.dataset import Dataset, SplitResult
 from rankloom.errors import DataError
 
-__all__ = ["Mask", "checked", "first_of_pair", "later_than", "positives_rule", "rows_of"]
+__all__ = [
+    "Mask",
+    "checked",
+    "first_of_pair",
+    "later_than",
+    "positives_rule",
+    "require_times",
+    "rows_of",
+    "same_pair",
+]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -53,6 +63,30 @@ def later_than(dataset: Dataset, held_out: Mask) -> Mask:
     # rows that have a held-out row strictly before them within the same user
     later[order] = running - held - before > 0
     return later
+
+
+def same_pair(dataset: Dataset, held_out: Mask) -> Mask:
+    """``[n]``: True at rows of a user and item that a held-out row has."""
+    log = dataset.interactions
+    pairs = log.users.numpy() * max(len(dataset.items), 1) + log.items.numpy()
+    return np.isin(pairs, pairs[held_out])
+
+
+def require_times(dataset: Dataset, split: str) -> None:
+    """Make sure that either all positives have a time or no row of the data has one.
+
+    Raises:
+        DataError: Positives lack times that others have.
+    """
+    if not dataset.report.get(WITHOUT_TIME):
+        return
+    n = int((dataset.positive & (dataset.interactions.times == 0)).sum())
+    if n:
+        raise DataError(
+            f"The split {split!r} needs to know what came last, but {n} positives of "
+            f"{dataset.name or 'the data'} have no time while others have one. Use the split "
+            f"'random', or a 'positive.min_value' that only rows with a time reach."
+        )
 
 
 def positives_rule(dataset: Dataset) -> str:

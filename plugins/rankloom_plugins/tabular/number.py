@@ -12,14 +12,16 @@ from torch import nn
 from rankloom.errors import DataError
 from rankloom.nn.seeds import seeded
 from rankloom.protocols import Build, Encoded, Features, State, TrainData
+from rankloom_plugins.tabular.number_features import FourierFeatures, QuantileFeatures
 from rankloom_plugins.tabular.plugin import NumberConfig
 from rankloom_plugins.tabular.rows import is_missing, table_field, training_values
 
-__all__ = ["NumberEncoder"]
+__all__ = ["NumberEncoder", "numbers"]
 
 
 class NumberEncoder(nn.Module):
-    """``(x, x²)`` of the standardised number, one hidden layer, ``dim`` outputs.
+    """The standardised number through a hidden layer of ``(x, x²)``, or through quantile bins or
+    Fourier features and a linear layer; ``dim`` outputs.
 
     Args:
         config: Settings.
@@ -33,28 +35,45 @@ class NumberEncoder(nn.Module):
         self.clip = config.clip
         self.mean = 0.0
         self.std = 1.0
-        first, second = nn.Linear(2, config.dim), nn.Linear(config.dim, config.dim)
+        self.features: QuantileFeatures | FourierFeatures | None = None
+        if config.by == "quantiles":
+            self.features = QuantileFeatures(config.bins)
+        elif config.by == "fourier":
+            self.features = FourierFeatures(
+                config.frequencies, config.scale, build.seed, self.field.name
+            )
+        linears = [nn.Linear(2, config.dim), nn.Linear(config.dim, config.dim)]
+        if self.features is not None:
+            linears = [nn.Linear(self.features.width, config.dim)]
         generator = seeded(build.seed, "number", self.field.name)
-        for linear in (first, second):
+        for linear in linears:
             nn.init.xavier_uniform_(linear.weight, generator=generator)
             nn.init.zeros_(linear.bias)
-        self.network = nn.Sequential(first, nn.GELU(), second)
+        hidden = [nn.GELU()] if self.features is None else []
+        self.network = nn.Sequential(linears[0], *hidden, *linears[1:])
 
     def prepare(self, train: TrainData) -> None:
-        """Take mean and standard deviation over rows with training data."""
+        """Take mean, standard deviation and quantiles over rows with training data."""
         raw = self._numbers(training_values(train, self.field))
         known = raw[~raw.isnan()]
         self.mean = float(known.mean()) if len(known) else 0.0
         spread = float(known.std(correction=0)) if len(known) else 0.0
         self.std = spread if spread > 0 else 1.0  # a constant says nothing: it becomes 0
+        if self.features is not None:
+            self.features.learn(self._standardised(known))
 
     def export_state(self) -> State:
-        """Return mean and standard deviation."""
-        return State(meta={"mean": self.mean, "std": self.std})
+        """Return mean, standard deviation and the edges of quantile bins."""
+        edges = {}
+        if isinstance(self.features, QuantileFeatures):
+            edges = {"edges": self.features.edges}
+        return State(tensors=edges, meta={"mean": self.mean, "std": self.std})
 
     def import_state(self, state: State) -> None:
         """Take them back."""
         self.mean, self.std = float(state.meta["mean"]), float(state.meta["std"])
+        if isinstance(self.features, QuantileFeatures):
+            self.features.edges = state.tensors["edges"]
 
     def collate(self, values: Sequence[Any]) -> Features:
         """Standardise in double precision: seconds since 1970 do not fit single precision.
@@ -67,7 +86,7 @@ class NumberEncoder(nn.Module):
         """
         raw = self._numbers(values)
         present = ~raw.isnan()
-        x = ((raw - self.mean) / self.std).clamp(-self.clip, self.clip)
+        x = self._standardised(raw)
         return Features({"x": x.masked_fill(~present, 0.0).float()}, present)
 
     def precompute(self, features: Features) -> Features:
@@ -77,19 +96,33 @@ class NumberEncoder(nn.Module):
     def forward(self, features: Features) -> Encoded:
         """Return vectors ``[n, dim]``."""
         x = features["x"]
+        if self.features is not None:
+            return Encoded(self.network(self.features(x)))
         return Encoded(self.network(torch.stack([x, x * x], dim=1)))
 
-    def _numbers(self, values: Sequence[Any]) -> torch.Tensor:
-        """``[n]`` float64, NaN where missing."""
-        numbers = [math.nan if is_missing(value) else self._number(value) for value in values]
-        raw = torch.tensor(numbers, dtype=torch.float64)
-        return raw.masked_fill(raw.isinf(), torch.nan)
+    def _standardised(self, raw: torch.Tensor) -> torch.Tensor:
+        return ((raw - self.mean) / self.std).clamp(-self.clip, self.clip)
 
-    def _number(self, value: Any) -> float:
-        try:
-            return float(value.timestamp() if hasattr(value, "timestamp") else value)
-        except (TypeError, ValueError):
-            raise DataError(
-                f"number: the value {value!r} of {self.field.name!r} is not a number. Correct it, "
-                "or declare the field a category and use the encoder 'category'."
-            ) from None
+    def _numbers(self, values: Sequence[Any]) -> torch.Tensor:
+        return numbers(values, "number", self.field.name)
+
+
+def numbers(values: Sequence[Any], encoder: str, field: str) -> torch.Tensor:
+    """``[n]`` float64, NaN where missing (None, blank, NaN or infinite).
+
+    Raises:
+        DataError: A value is no number.
+    """
+    found = [math.nan if is_missing(value) else _number(value, encoder, field) for value in values]
+    raw = torch.tensor(found, dtype=torch.float64)
+    return raw.masked_fill(raw.isinf(), torch.nan)
+
+
+def _number(value: Any, encoder: str, field: str) -> float:
+    try:
+        return float(value.timestamp() if hasattr(value, "timestamp") else value)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{encoder}: the value {value!r} of {field!r} is not a number. Correct it, or declare "
+            "the field a category and use the encoder 'category'."
+        ) from None

@@ -13,6 +13,9 @@ __all__ = [
     "EmbeddingConfig",
     "MultiHotConfig",
     "NumberConfig",
+    "SoftBinsConfig",
+    "TimestampConfig",
+    "VectorConfig",
     "register_encoders",
 ]
 
@@ -53,9 +56,53 @@ class NumberConfig(EncoderConfig):
     type: Literal["number"] = "number"
     dim: int = Field(default=8, ge=1)
     """Width of the vectors."""
+    by: Literal["network", "quantiles", "fourier"] = "network"
+    """``network``: one hidden layer; ``quantiles``: piecewise-linear over quantiles of the training
+    values, then linear; ``fourier``: sine and cosine at fixed frequencies, then linear."""
+    bins: int = Field(default=16, ge=1)
+    """Quantile bins, for ``quantiles``."""
+    frequencies: int = Field(default=16, ge=1)
+    """Frequencies, for ``fourier``."""
+    scale: float = Field(default=0.5, gt=0)
+    """Standard deviation of the frequencies, in turns a standard deviation of the number, for
+    ``fourier``: larger tells nearer numbers apart."""
     clip: float = Field(default=5.0, gt=0)
     """Standard deviations beyond which numbers count as that far, so that one outlier cannot
     dominate."""
+
+
+class SoftBinsConfig(EncoderConfig):
+    """A number as soft memberships in bins; nothing trains, for closed-form maps of content."""
+
+    type: Literal["soft_bins"] = "soft_bins"
+    dim: int = Field(default=32, ge=1)
+    """How many bins."""
+    width: float = Field(default=0.3, gt=0)
+    """Width of a bin in standard deviations of the training values."""
+
+
+class VectorConfig(EncoderConfig):
+    """A vector that the data gives (embeddings made elsewhere)."""
+
+    type: Literal["vector"] = "vector"
+    dim: int | None = Field(default=None, ge=1)
+    """Width of a trained linear map; null: none (fusions bring their own)."""
+    standardize: bool = False
+    """Take out mean and standard deviation of every component over the training rows."""
+    normalize: bool = False
+    """Scale vectors to length 1, after ``standardize``."""
+
+
+class TimestampConfig(EncoderConfig):
+    """A moment: its place in the day, the week and the year (UTC), and its standardised age."""
+
+    type: Literal["timestamp"] = "timestamp"
+    dim: int = Field(default=8, ge=1)
+    """Width of the vectors."""
+    harmonics: int = Field(default=2, ge=1)
+    """Sine and cosine of each period's multiples up to this one."""
+    clip: float = Field(default=5.0, gt=0)
+    """Standard deviations beyond which ages count as that far."""
 
 
 @hookimpl
@@ -66,4 +113,7 @@ def register_encoders() -> list[ComponentSpec]:
         component(MultiHotConfig, "rankloom_plugins.tabular.multi_hot:MultiHotEncoder"),
         component(CategoryConfig, "rankloom_plugins.tabular.category:CategoryEncoder"),
         component(NumberConfig, "rankloom_plugins.tabular.number:NumberEncoder"),
+        component(SoftBinsConfig, "rankloom_plugins.tabular.soft_bins:SoftBinsEncoder"),
+        component(VectorConfig, "rankloom_plugins.tabular.vector:VectorEncoder"),
+        component(TimestampConfig, "rankloom_plugins.tabular.timestamp:TimestampEncoder"),
     ]

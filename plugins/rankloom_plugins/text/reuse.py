@@ -35,7 +35,8 @@ class ReuseEncoder:
         """Take the item encoder; ``dim`` is known from now on."""
         self._target = encoder
         self.dim = encoder.dim
-        self.fingerprint = getattr(encoder, "fingerprint", None)
+        asymmetric = hasattr(encoder, "collate_query")  # what is cached is of items
+        self.fingerprint = None if asymmetric else getattr(encoder, "fingerprint", None)
 
     @property
     def target(self) -> Encoder:
@@ -49,8 +50,11 @@ class ReuseEncoder:
         return self._target
 
     def collate(self, values: Sequence[Any]) -> Features:
-        """Collate as the item encoder does."""
-        return self.target.collate(values)
+        """Collate as the item encoder does for queries, where it tells them from items."""
+        collate: Callable[[Sequence[Any]], Features] = getattr(
+            self.target, "collate_query", self.target.collate
+        )
+        return collate(values)
 
     def precompute(self, features: Features) -> Features:
         """Precompute as the item encoder does."""

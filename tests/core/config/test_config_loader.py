@@ -114,7 +114,11 @@ def test_every_mistake_has_file_line_and_key(small: Registry, tmp_path: Path) ->
         ("seed: x\n", "<text>:1: seed: Input should be a valid integer"),
         ("seed: 1\nscorer: 3\n", "<text>:2: scorer: expected the name of a scorer"),
         ("scorer: {l2: 3}\n", "a scorer needs 'type'"),
-        ("models:\n  a:\n    items: {encoders: {x: embedding}}\n", "models.a.queries: is required"),
+        ("models:\n  a:\n    queries: {encoders: {x: embedding}}\n", "models.a.items: is required"),
+        (
+            "models:\n  a:\n    items: {encoders: {x: embedding}}\n    tasks: [softmax]\n",
+            "a model with tasks needs 'queries: {encoders: ...}'",
+        ),
         ("# nothing\n", "is empty"),
         ("seed: 1\nname: ../../x\n", "<text>:2: name: String should match pattern"),
         ("seed: 1\ntrainer:\n  acelerator: cpu\n", "<text>:3: trainer.acelerator: lightning"),

@@ -11,20 +11,23 @@ from torch import Tensor, nn
 from rankloom.config import load_config
 from rankloom.errors import ConfigError
 from rankloom.protocols import Build, Encoded, Fusion
+from rankloom_plugins.fusion.attention import AttentionFusion
 from rankloom_plugins.fusion.concat import ConcatFusion
 from rankloom_plugins.fusion.gated import GatedFusion
 from rankloom_plugins.fusion.masking import drop_modalities
-from rankloom_plugins.fusion.plugin import ConcatConfig, GatedConfig, SumConfig
+from rankloom_plugins.fusion.plugin import AttentionConfig, ConcatConfig, GatedConfig, SumConfig
 from rankloom_plugins.fusion.sum import SumFusion
 
 DIMS = {"title": 5, "items": 3, "number": 1}
-KINDS = ["concat", "gated"]
+KINDS = ["concat", "gated", "attention"]
 
 
 def build(kind: str, dims: dict[str, int] = DIMS, **config: Any) -> Any:
     made = Build(dims=dims, seed=1)
     if kind == "concat":
         return ConcatFusion(ConcatConfig(dim=4, **config), made)
+    if kind == "attention":
+        return AttentionFusion(AttentionConfig(dim=4, heads=2, **config), made)
     return GatedFusion(GatedConfig(dim=4, **config), made)
 
 

@@ -184,7 +184,7 @@ def test_model_without_models_says_what_to_do() -> None:
 
 def test_manifest_capabilities() -> None:
     specs = {spec.name: spec for spec in register_scorers()}
-    assert set(specs) == {"dot", "model", "blend"}
+    assert set(specs) == {"dot", "model", "blend", "ridge_map"}
     assert specs["dot"].inner_product
     assert specs["dot"].needs_vectors
     assert specs["dot"].flags == {"catalog": True}

@@ -19,10 +19,12 @@ from rankloom.errors import DataError
 from rankloom.protocols import Build, Split
 from rankloom_plugins.splits.cold_items import ColdItems, draw_stratified
 from rankloom_plugins.splits.files import GivenFiles
+from rankloom_plugins.splits.fold_in import FoldIn
 from rankloom_plugins.splits.leave_last_out import LeaveLastOut
 from rankloom_plugins.splits.plugin import (
     ColdItemsConfig,
     FilesConfig,
+    FoldInConfig,
     LeaveLastOutConfig,
     RandomConfig,
 )
@@ -58,6 +60,8 @@ def splits() -> list[Split]:
         LeaveLastOut(LeaveLastOutConfig(), build),
         RandomSplit(RandomConfig(), build),
         ColdItems(ColdItemsConfig(), build),
+        ColdItems(ColdItemsConfig(warm_test=0.2), build),
+        FoldIn(FoldInConfig(fraction=0.3, validation_fraction=0.3, support=2), build),
         GivenFiles(FilesConfig(), build),
     ]
 
@@ -92,9 +96,13 @@ def test_parts_are_disjoint_cover_and_are_not_seen(
         assert not train & test
         assert not validation & test
         n_pseudo = 0
-        if isinstance(split, ColdItems):
+        if isinstance(split, ColdItems | FoldIn):
             assert result.refit is not None
             n_pseudo = len(set(result.refit.tolist()) - train - validation)
+            assert train <= set(result.refit.tolist())
+            assert not test & set(result.refit.tolist())
+        if isinstance(split, FoldIn):  # the support of the test users
+            n_pseudo += len(result.test.history)
         n = len(train) + len(validation) + len(test) + n_pseudo + sum(result.dropped.values())
         assert n == len(events)
         for phase in (result.validation, result.test):
@@ -189,6 +197,8 @@ def test_seeds_change_what_is_drawn_and_repeat_it() -> None:
     for split in (
         RandomSplit(RandomConfig(), build),
         ColdItems(ColdItemsConfig(), build),
+        ColdItems(ColdItemsConfig(warm_test=0.1), build),
+        FoldIn(FoldInConfig(fraction=0.25, validation_fraction=0.25), build),
     ):
         assert parts(split.split(dataset, 1)) == parts(split.split(dataset, 1))
         assert parts(split.split(dataset, 1)) != parts(split.split(dataset, 2))

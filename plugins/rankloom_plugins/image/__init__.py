@@ -1,0 +1,1 @@
+"""Encoders of pictures, and of texts that are compared with pictures."""

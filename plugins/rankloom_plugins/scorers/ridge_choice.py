@@ -1,0 +1,160 @@
+"""Strength and weights of a ridge map, chosen by cross-validation over training items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from rankloom.data.histories import HistoryStore
+from rankloom.protocols import History, QueryBatch, RaggedIndices, TrainData
+from rankloom_plugins.scorers.calibration import Judged, mean_ndcg
+from rankloom_plugins.scorers.ridge import BlockRidge, RidgeSettings
+
+__all__ = ["STRENGTHS", "ColdNdcg", "centred", "choose", "training_queries"]
+
+#: Ridge strengths and weights of a block that are tried; the first strength is the default.
+STRENGTHS = (3.0, 5.0, 1.0, 10.0, 0.3, 30.0)
+WEIGHTS = (1.0, 0.3, 3.0, 0.0)
+#: An improvement below this is chance.
+MARGIN = 1e-4
+
+
+def centred(base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Take the mean out of each query's scores.
+
+    Args:
+        base: ``[q, u]``, NaN where unknown.
+
+    Returns:
+        The means ``[q, 1]``, scores less them (0 where unknown), and ``[q, 1]`` bool: all unknown.
+    """
+    unsure = base.isnan()
+    counts = (~unsure).sum(1, keepdim=True)
+    mean = base.masked_fill(unsure, 0.0).sum(1, keepdim=True) / counts.clamp(min=1)
+    return mean, torch.where(unsure, torch.zeros_like(base), base - mean), counts == 0
+
+
+class ColdNdcg:
+    """NDCG of training items made cold, in turn, as a function of the settings.
+
+    The training items are divided into folds. Each fold's items are taken out of the queries'
+    histories and out of the regression, and ranked among themselves; what the users did with them
+    is to be found. (The other scorer itself was fitted with them: to fit it anew for every fold
+    would cost more than it changes the choice.)
+
+    Args:
+        blocks: Content of the training items, ``[u, d]`` each.
+        universe: ``[u]`` the training items.
+        base: Returns the other scorer's scores ``[q, m]`` of given items.
+        queries: Users with their whole training histories.
+        folds: How many.
+        k: Length of the list.
+        seed: Of the division.
+    """
+
+    def __init__(
+        self,
+        blocks: Mapping[str, Tensor],
+        universe: Tensor,
+        base: Callable[[QueryBatch, Tensor], Tensor],
+        queries: QueryBatch,
+        folds: int,
+        k: int,
+        seed: int,
+    ) -> None:
+        self.names = list(blocks)
+        self.k = k
+        self._known: dict[tuple[float, ...], float] = {}
+        n = len(universe)
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+        taken = _interactions(queries, universe)
+        self._folds: list[tuple[BlockRidge, dict[str, Tensor], Tensor, Judged]] = []
+        for fold in range(folds):
+            cold = order[fold::folds].sort().values
+            warm = torch.ones(n, dtype=torch.bool)
+            warm[cold] = False
+            asked = _without(queries, universe[cold])
+            _, moved, nothing = centred(base(asked, universe[warm]))
+            hits = taken[:, cold]
+            rows = hits.any(1) & ~nothing[:, 0]
+            judged = Judged(
+                torch.zeros(1, int(rows.sum()), len(cold)),
+                torch.ones(int(rows.sum()), len(cold), dtype=torch.bool),
+                hits[rows],
+                hits[rows].sum(1),
+            )
+            # Single precision is exact enough to choose by, and twice as fast.
+            ridge = BlockRidge({name: block[warm].float() for name, block in blocks.items()})
+            new = {name: block[cold].float() for name, block in blocks.items()}
+            self._folds.append((ridge, new, moved[rows], judged))
+
+    def __call__(self, settings: RidgeSettings) -> float:
+        """Return the NDCG, the mean over folds."""
+        shares = settings.shares(self.names)
+        key = (settings.l2, *(round(share, 9) for share in shares.values()))
+        if key not in self._known:
+            found = []
+            for ridge, new, moved, judged in self._folds:
+                z = (moved @ ridge.operator(settings, new))[None]
+                scored = Judged(z, judged.allowed, judged.hits, judged.n_targets)
+                found.append(mean_ndcg([scored], torch.ones(1, dtype=torch.float64), self.k))
+            self._known[key] = sum(found) / len(found)
+        return self._known[key]
+
+
+def training_queries(train: TrainData, limit: int) -> QueryBatch:
+    """Return users with their positive training histories, at most ``limit``, drawn by seed."""
+    events = train.interactions.select(train.positive.nonzero()[:, 0])
+    users = torch.unique(events.users)
+    if len(users) > limit:
+        generator = torch.Generator().manual_seed(train.seed)
+        users = users[torch.randperm(len(users), generator=generator)[:limit]].sort().values
+    history = HistoryStore(events, train.n_users).whole(users)
+    return QueryBatch(users, history, history.items, torch.zeros_like(users))
+
+
+def _interactions(queries: QueryBatch, universe: Tensor) -> Tensor:
+    """``[q, u]`` bool: the item is in the history."""
+    items = queries.history.items
+    at = torch.searchsorted(universe, items.values).clamp(max=len(universe) - 1)
+    inside = universe[at] == items.values
+    out = torch.zeros(len(queries), len(universe), dtype=torch.bool)
+    out[items.row_ids()[inside], at[inside]] = True
+    return out
+
+
+def _without(queries: QueryBatch, cold: Tensor) -> QueryBatch:
+    """Return the queries with these items taken out of their histories."""
+    history = queries.history
+    keep = ~torch.isin(history.items.values, cold)
+    rows = history.items.row_ids()[keep]
+    counts = torch.bincount(rows, minlength=len(queries))
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    items = RaggedIndices(history.items.values[keep], offsets)
+    kept = History(items, history.values[keep], history.times[keep], history.rows[keep])
+    return QueryBatch(queries.users, kept, items, queries.times)
+
+
+def choose(start: RidgeSettings, value: ColdNdcg, strength: bool, weights: bool) -> RidgeSettings:
+    """Search coordinate by coordinate until nothing improves.
+
+    Args:
+        start: Where the search begins; what is not searched keeps its value.
+        value: What is maximised.
+        strength: Search the strength.
+        weights: Search the weights of the blocks.
+    """
+    names = value.names
+    best, gain = start, 1.0
+    while gain > MARGIN:
+        before = value(best)
+        if strength:
+            best = max([best, *(RidgeSettings(l2, best.weights) for l2 in STRENGTHS)], key=value)
+        for name in names if weights and len(names) > 1 else []:
+            tried = [RidgeSettings(best.l2, {**best.weights, name: w}) for w in WEIGHTS]
+            options = [one for one in tried if any(one.weights.get(n, 1.0) for n in names)]
+            best = max([best, *options], key=value)
+        gain = value(best) - before
+    return best

@@ -1,0 +1,146 @@
+"""``ridge_map``: closed forms, factors, choice of settings, bundles and new items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+
+from rankloom.api import Pipeline
+from rankloom.errors import ConfigError
+from rankloom_plugins.scorers.ridge import BlockRidge, RidgeSettings
+
+WORDS = ["robot", "love", "war", "quiet", "harbour", "star"]
+
+
+def frames(n_items: int = 40, n_users: int = 60) -> dict[str, pl.DataFrame]:
+    """Users like one word; items have two."""
+    generator = torch.Generator().manual_seed(3)
+    words = torch.stack([torch.randperm(6, generator=generator)[:2] for _ in range(n_items)])
+    rows = []
+    for user in range(n_users):
+        likes = user % 6
+        own = [item for item in range(n_items) if likes in words[item].tolist()]
+        for time, place in enumerate(torch.randperm(len(own), generator=generator)[:8].tolist()):
+            rows.append((f"u{user}", f"i{own[place]}", time))
+    titles = [" ".join(WORDS[w] for w in pair) for pair in words.tolist()]
+    items = {"item": [f"i{k}" for k in range(n_items)], "title": titles}
+    log = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
+    return {"interactions": log, "items": pl.DataFrame(items)}
+
+
+def config(**settings: Any) -> dict[str, Any]:
+    words = {"type": "tfidf", "field": "title", "min_count": 1, "terms": 16}
+    return {
+        "data": {"split": {"type": "cold_items", "fraction": 0.3}},
+        "models": {"content": {"items": {"encoders": {"words": words}}}},
+        "scorer": {"type": "ridge_map", **settings},
+        "evaluation": {"k": [5]},
+    }
+
+
+def fitted(**settings: Any) -> Pipeline:
+    pipeline = Pipeline.from_config(config(**settings))
+    return pipeline.fit(**frames(), progress=False)
+
+
+@pytest.mark.parametrize("rows", [30, 5])
+def test_equals_the_closed_form_in_both_forms(rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    blocks = {
+        "a": torch.randn(rows, 4, generator=generator).double(),
+        "b": torch.randn(rows, 6, generator=generator).double(),
+    }
+    new = {name: torch.randn(3, block.shape[1]).double() for name, block in blocks.items()}
+    ridge = BlockRidge(blocks)
+    assert ridge.by_features == (rows == 30)
+    settings = RidgeSettings(0.7, {"a": 3.0})
+    x = torch.cat([blocks["a"] * 0.75**0.5, blocks["b"] * 0.25**0.5], 1)
+    x_new = torch.cat([new["a"] * 0.75**0.5, new["b"] * 0.25**0.5], 1)
+    want = torch.linalg.solve(x @ x.T + 0.7 * torch.eye(rows), x @ x_new.T)
+    torch.testing.assert_close(ridge.operator(settings, new), want)
+    whole = torch.cat([new["a"], new["b"]], 1)
+    torch.testing.assert_close(ridge.matrix(settings) @ whole.T, want)
+
+
+def test_content_finds_items_that_nobody_touched() -> None:
+    pipeline = fitted()
+    (own,) = (v for k, v in pipeline.evaluate(progress=False).results.items() if k == "pipeline")
+    random = 0.3
+    assert own.mean("ndcg@5") > 2 * random
+    scorer: Any = pipeline.parts.scorer  # type: ignore[union-attr]
+    assert scorer.settings.l2 > 0
+
+
+def test_known_items_keep_the_other_scorers_scores() -> None:
+    pipeline = Pipeline.from_config({**config(), "data": {"split": "leave_last_out"}})
+    pipeline.fit(**frames(), progress=False)
+    scorer: Any = pipeline.parts.scorer  # type: ignore[union-attr]
+    ease = Pipeline.from_config({"scorer": "ease", "data": {"split": "leave_last_out"}})
+    ease.fit(**frames(), progress=False)
+    one, two = pipeline.recommend(user="u1", k=40), ease.recommend(user="u1", k=40)
+    theirs = dict(zip(two.items, two.scores, strict=True))
+    universe = {pipeline.dataset.items.ids.ids[i] for i in scorer.universe.tolist()}  # type: ignore[union-attr]
+    compared = 0
+    for item, score in zip(one.items, one.scores, strict=True):
+        if item in universe and item in theirs:
+            assert score == pytest.approx(theirs[item], abs=1e-5)
+            compared += 1
+    assert compared > 5
+
+
+def test_over_an_inner_product_it_maps_the_factors() -> None:
+    wanted = config(of={"type": "model", "name": "ids"}, model="content", l2=2.0)
+    wanted["models"]["ids"] = {
+        "items": {"encoders": {"id": {"type": "embedding", "dim": 8}}},
+        "queries": {"encoders": {"history": "history_mean"}},
+        "tasks": ["softmax"],
+        "training": {"epochs": 2, "learning_rate": 0.05},
+    }
+    pipeline = Pipeline.from_config(wanted).fit(**frames(), progress=False)
+    parts = pipeline.parts
+    assert parts is not None
+    scorer: Any = parts.scorer
+    table = parts.tables["ids"]
+    cold = (~scorer.knows(torch.arange(40))).nonzero()[:, 0]
+    blocks = scorer.space.blocks(scorer.source.parts(), torch.arange(40))
+    x = blocks["words"]
+    factors = table.vectors[scorer.universe].double()
+    centred = factors - factors.mean(0)
+    u = scorer.universe
+    weights = torch.linalg.solve(
+        x[u].T @ x[u] + 2.0 * torch.eye(x.shape[1], dtype=torch.float64), x[u].T @ centred
+    )
+    predicted = (factors.mean(0) + x[cold] @ weights).float()
+    from rankloom.pipeline.phases import PhaseQueries
+    from rankloom.protocols import CandidateBatch
+
+    assert pipeline.dataset is not None
+    assert pipeline.split is not None
+    queries = PhaseQueries(pipeline.dataset, pipeline.split.test, parts.query_fields)
+    batch, _, _ = next(iter(queries.blocks(16)))
+    vectors, _ = parts.handles["ids"].encode(batch)
+    found = scorer.score(batch, CandidateBatch(cold)).values
+    torch.testing.assert_close(found, vectors.vectors @ predicted.T, atol=1e-4, rtol=1e-3)
+
+
+def test_bundle_and_new_items(tmp_path: Path) -> None:
+    pipeline = fitted()
+    pipeline.save(tmp_path / "bundle")
+    again = Pipeline.load(tmp_path / "bundle")
+    before, after = pipeline.recommend(user="u1", k=5), again.recommend(user="u1", k=5)
+    assert before.items == after.items
+    assert before.scores == pytest.approx(after.scores, abs=1e-6)
+    again.add_items([{"id": "new", "title": "love love"}, {"id": "blank", "title": None}])
+    likes_love = next(u for u in range(60) if u % 6 == 1)
+    assert "new" in again.recommend(user=f"u{likes_love}", k=12).items
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ConfigError, match="words"):
+        fitted(weights={"wrds": 1.0})
+    with pytest.raises(ConfigError, match="model"):
+        Pipeline.from_config({"scorer": "ridge_map"}).fit(**frames(), progress=False)
