@@ -15,7 +15,6 @@ from rankloom.host import get_host
 from rankloom.testing import CHECKED_KINDS, checks_for
 
 from .audio_examples import AUDIO_EXAMPLES
-from ..plugins.text.tiny_gpt2 import save_tiny_gpt2
 from .tiny_clip import save_tiny_clip
 
 #: Written before the first check and removed after the last; each process has its own.
@@ -44,9 +43,9 @@ def checks() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tiny_models() -> Iterator[None]:
+def tiny_models(tiny_gpt2: Path) -> Iterator[None]:
     save_tiny_clip(TINY_CLIP)
-    save_tiny_gpt2(TINY_GPT2)
+    shutil.copytree(tiny_gpt2, TINY_GPT2)
     yield
     shutil.rmtree(TINY_CLIP)
     shutil.rmtree(TINY_GPT2)

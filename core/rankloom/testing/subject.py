@@ -222,7 +222,7 @@ def _teach(component: Any, world: World) -> None:
 
 
 def _child(kind: str, config: ComponentConfig) -> Any:
-    """Build a nested component as a pipeline would, out of the installed plugins."""
+    """Build and fit a nested component as a pipeline would, out of the installed plugins."""
     world = make_world()
     nested = Build(
         n_items=len(world.items),
@@ -231,4 +231,6 @@ def _child(kind: str, config: ComponentConfig) -> Any:
         child=_child,
         model=lambda name, task: InnerProduct(world.item_vectors),
     )
-    return default_registry().build(kind, config, nested)
+    child = default_registry().build(kind, config, nested)
+    _teach(child, world)  # a pipeline fits parts before what is made of them
+    return child

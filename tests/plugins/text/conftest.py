@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from .tiny_gpt2 import save_tiny_gpt2
-
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghij", "star", "war", "love", ","]
 
 
@@ -29,8 +27,3 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True})
     )
     return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_gpt2(tmp_path_factory.mktemp("models") / "gpt2")
