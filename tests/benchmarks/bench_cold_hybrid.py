@@ -104,7 +104,7 @@ def main() -> None:
     for metric in ("ndcg@20", "recall@20"):
         difference = paired_difference(mean[first].values[metric], mean[second].values[metric])
         print(
-            f"{first} less {second}: {metric} {difference.mean:+.4f} "
+            f"{first} less {second}: {metric} {difference.difference:+.4f} "
             f"[{difference.low:+.4f}, {difference.high:+.4f}]"
         )
 

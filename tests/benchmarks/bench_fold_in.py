@@ -44,7 +44,11 @@ CANDIDATES: dict[str, Any] = {
             "parts": [COUNTS, "popularity"],
             "weights": [1 - share, share],
         }
-        for share in (0.5, 0.7, 0.85, 0.95)
+        for share in (0.5, 0.85)
+    },
+    **{
+        f"cooccurrence, prior {prior:g}": {"type": "cooccurrence", "prior": prior}
+        for prior in (0.3, 1.0, 3.0)
     },
 }
 

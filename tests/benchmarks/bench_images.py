@@ -3,7 +3,7 @@
 Users click by article type and base colour (``simulated_users.py``), which no model is shown. A
 fifth of the products is cold: a model knows their pictures, or their titles without colour words,
 and nothing else. Epochs are chosen on pseudo-cold products, then everything is fitted again on all
-clicks on products that are not cold; the settings below were chosen on the pseudo-cold ones too.
+clicks on products that are not cold. All rows share the settings below, which were not tuned.
 
 Rows: random (its expectation), ``shuffled`` (every product has another one's picture), ``pixels``
 (colour histogram and small pixels), ``picture`` (EfficientNet-Lite0), ``text`` (MiniLM), ``both``,

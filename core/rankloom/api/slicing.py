@@ -27,6 +27,10 @@ __all__ = ["Apart", "judge_apart"]
 
 Told = Callable[[str, int, int], None] | None
 
+#: Without being asked, warm and cold targets are judged apart where each are at least this share:
+#: it takes as long again as the table.
+SHARE = 0.05
+
 FEW_SHOT = (
     "n counts the positives of the target's item among the rows fitted on, each row up to below "
     "the next; all candidates are ranked, less the user's targets of other rows."
@@ -88,7 +92,8 @@ def _slices(
     there = {"warm": bool(of_target.any()), "cold": bool((~of_target).any())}
     wanted = evaluation.slices
     if wanted is None:
-        wanted = ["warm", "cold"] if all(there.values()) else []
+        share = float(of_target.float().mean()) if len(of_target) else 0.0
+        wanted = ["warm", "cold"] if SHARE <= share <= 1 - SHARE else []
     for kind in wanted:
         if not there[kind]:
             found.warnings.append(f"No target is a {kind} item, so there is no slice {kind!r}.")

@@ -59,7 +59,8 @@ class EvaluationConfig(Section):
     """Bootstrap resamples of the intervals."""
     slices: list[Literal["warm", "cold"]] | None = None
     """Judge these targets apart, each among candidates of its kind alone (a warm item has a
-    positive among the rows fitted on); default: both where the targets hold both; ``[]``: none."""
+    positive among the rows fitted on); default: both where each are 5 % of the targets or more;
+    ``[]``: none."""
     item_counts: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
     """Few-shot curve, e.g. ``[0, 1, 2, 5, 10]``: targets by how many positives their item has among
     the rows fitted on, from each number up to below the next; the last is open."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rankloom.config import TrainingConfig
-from rankloom.errors import RankloomError
+from rankloom.errors import ConfigError, RankloomError
 from rankloom.training.feeds import Uncounted
 from rankloom.training.ranks import rank_and_world
 from rankloom.training.terms import LossFunction, combine
@@ -74,6 +74,12 @@ class TrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, or AdamW where weights decay."""
         parameters = [p for p in self.model.parameters() if p.requires_grad]
+        if not parameters:
+            raise ConfigError(
+                "The model has tasks, but nothing in it trains. Give a frozen encoder 'dim' (a "
+                "trained map), add a fusion or a query encoder with 'project: true', or remove "
+                "'tasks' to use it as it is."
+            )
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
         # The fused kernel does the same arithmetic in one pass, but cannot be clipped under a
         # gradient scaler.

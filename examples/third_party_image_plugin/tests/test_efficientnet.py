@@ -61,4 +61,4 @@ def test_the_nearest_picture_mostly_shows_the_same_kind_of_article(products: pl.
     nearest = (vectors @ vectors.T).fill_diagonal_(-1).argmax(1).tolist()
     kinds = products["article_type"].to_list()
     right = sum(kinds[row] == kinds[other] for row, other in enumerate(nearest))
-    assert right / len(kinds) > 0.8  # one in twelve by chance
+    assert right / len(kinds) > 0.6  # one in twelve by chance

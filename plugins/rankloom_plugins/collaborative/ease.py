@@ -12,7 +12,7 @@ from rankloom.protocols import Build, History, State, TrainData
 from rankloom_plugins.collaborative.item_item import Columns, ItemItemScorer
 from rankloom_plugins.collaborative.plugin import EaseConfig
 
-__all__ = ["Ease"]
+__all__ = ["Ease", "distinct_events", "gram"]
 
 
 class Ease(ItemItemScorer):
@@ -47,7 +47,7 @@ class Ease(ItemItemScorer):
         if 2 * train.n_users < size:
             self.matrix = _dual_weights(users, columns, train.n_users, size, self.config.l2)
         else:
-            self.matrix = _weights(_gram(users, columns, train.n_users, size), self.config.l2)
+            self.matrix = _weights(gram(users, columns, train.n_users, size), self.config.l2)
 
     def export_state(self) -> State:
         """Return ``universe [u]`` int64 and ``weights [u, u]`` float32."""
@@ -65,16 +65,26 @@ class Ease(ItemItemScorer):
 
     def _events(self, history: History) -> Columns:
         """Return each query's distinct items of the universe, all of weight 1."""
-        columns = self._lookup(history.items.values)
-        inside = columns >= 0
         assert self.matrix is not None
-        size = max(self.matrix.shape[0], 1)
-        cells = torch.unique(history.items.row_ids()[inside] * size + columns[inside])
-        ones = torch.ones(len(cells), device=cells.device)
-        return Columns(cells % size, ones, cells // size, len(history))
+        return distinct_events(self._lookup(history.items.values), history, self.matrix.shape[0])
 
 
-def _gram(users: Tensor, columns: Tensor, n_users: int, size: int) -> Tensor:
+def distinct_events(columns: Tensor, history: History, size: int) -> Columns:
+    """Return each query's distinct items, all of weight 1.
+
+    Args:
+        columns: ``[total]`` column of each event of the histories, -1 outside the universe.
+        history: The histories of ``q`` queries.
+        size: Items of the universe.
+    """
+    inside = columns >= 0
+    width = max(size, 1)
+    cells = torch.unique(history.items.row_ids()[inside] * width + columns[inside])
+    ones = torch.ones(len(cells), device=cells.device)
+    return Columns(cells % width, ones, cells // width, len(history))
+
+
+def gram(users: Tensor, columns: Tensor, n_users: int, size: int) -> Tensor:
     """Return ``X'X [size, size]`` float64 of the 0/1 matrix of distinct (user, column) pairs."""
     pairs = torch.unique(users * size + columns).numpy()
     ones = np.ones(len(pairs))

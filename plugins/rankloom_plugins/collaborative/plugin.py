@@ -9,7 +9,13 @@ from pydantic import Field
 
 from rankloom import ComponentConfig, ComponentSpec, component, hookimpl
 
-__all__ = ["EaseConfig", "MarkovConfig", "PopularityConfig", "register_scorers"]
+__all__ = [
+    "CooccurrenceConfig",
+    "EaseConfig",
+    "MarkovConfig",
+    "PopularityConfig",
+    "register_scorers",
+]
 
 
 class PopularityConfig(ComponentConfig):
@@ -28,6 +34,20 @@ class EaseConfig(ComponentConfig):
     """Ridge strength; larger smooths more. The default was chosen on ML-100K."""
     max_items: int = Field(default=30_000, ge=1)
     """Largest training universe to fit: memory grows with its square (24 bytes a pair of items)."""
+
+
+class CooccurrenceConfig(ComponentConfig):
+    """How many users took an item with those of the history, and how popular it is besides.
+
+    For new users: the more is known of one, the less popularity counts.
+    """
+
+    type: Literal["cooccurrence"] = "cooccurrence"
+    """The component's registered name."""
+    prior: float = Field(default=1.0, ge=0)
+    """Weight of an item's own count beside the sum of its counts with the history's items."""
+    max_items: int = Field(default=30_000, ge=1)
+    """Largest training universe to fit: memory grows with its square (12 bytes a pair of items)."""
 
 
 class MarkovConfig(ComponentConfig):
@@ -54,10 +74,11 @@ class MarkovConfig(ComponentConfig):
 
 @hookimpl
 def register_scorers() -> Sequence[ComponentSpec]:
-    """Register popularity, EASE and Markov."""
+    """Register popularity, EASE, co-occurrence and Markov."""
     family = "rankloom_plugins.collaborative"
     return [
         component(PopularityConfig, f"{family}.popularity:Popularity"),
         component(EaseConfig, f"{family}.ease:Ease"),
+        component(CooccurrenceConfig, f"{family}.cooccurrence:Cooccurrence"),
         component(MarkovConfig, f"{family}.markov:Markov"),
     ]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.transforms import v2
 
 from rankloom.errors import ConfigError, did_you_mean
 from rankloom.nn.images import ImageEncoder
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["TorchvisionEncoder"]
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class TorchvisionEncoder(ImageEncoder):
@@ -48,7 +45,8 @@ class TorchvisionEncoder(ImageEncoder):
         self.file = None if config.file is None else build.base_dir / Path(config.file).expanduser()
         _, layer = _last_linear(_laid_out(config.model), config.model)
         super().__init__(config, build, layer.in_features)
-        self._transform = _usual() if self.published is None else self.published.transforms()
+        usual = models.ResNet18_Weights.IMAGENET1K_V1  # as nearly all of ImageNet's were evaluated
+        self._transform = (self.published or usual).transforms()
 
     def settings(self) -> Mapping[str, Any]:
         """Return what the vectors depend on: architecture, weights and transforms.
@@ -119,19 +117,6 @@ class TorchvisionEncoder(ImageEncoder):
             handle.remove()
         found = caught[-1]
         return found if found.dim() == 2 else found.flatten(1, -2).mean(1)
-
-
-def _usual() -> nn.Module:
-    """What nearly all weights of ImageNet were evaluated with."""
-    steps = [
-        v2.Resize(256),
-        v2.CenterCrop(224),
-        v2.PILToTensor(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(_MEAN, _STD),
-    ]
-    usual: nn.Module = v2.Compose(steps)
-    return usual
 
 
 def _published(config: TorchvisionConfig) -> Any:

@@ -41,7 +41,7 @@ def refused(reader: MediaReader, value: Any) -> str:
         bytearray(b"picture"),
         memoryview(b"picture"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_paths_and_bytes_are_read(reader: MediaReader, value: Any) -> None:
     assert reader.given(value)

@@ -256,4 +256,5 @@ def test_transitions_do_not_cross_users() -> None:
 
 
 def test_manifest_names() -> None:
-    assert [spec.name for spec in register_scorers()] == ["popularity", "ease", "markov"]
+    names = ["popularity", "ease", "cooccurrence", "markov"]
+    assert [spec.name for spec in register_scorers()] == names

@@ -157,7 +157,8 @@ def test_a_bad_picture_may_be_left_out(
     assert all(one.field == "item.photo" for one in pipeline.log.skipped)
     assert "leads out of the media root" in skipped.get("i9", "leads out of the media root")
     assert "unreadable values left out: item.photo" in pipeline.log.summary()
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").open()]
+    text = (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
     told = {line["id"]: line["reason"] for line in lines if line["event"] == "skipped"}
     assert told == skipped
     pipeline.recommend("u1")
