@@ -161,6 +161,6 @@ def test_code_in_a_model_directory_is_never_run(tiny_bert: Path, tmp_path: Path)
 
 
 def test_no_text_encoder(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_embd": 8}')
-    with pytest.raises(ConfigError, match="'gpt2' without hidden_size"):
+    (tmp_path / "config.json").write_text('{"model_type": "t5", "d_model": 8}')
+    with pytest.raises(ConfigError, match="'t5' without hidden_size"):
         TextModel(str(tmp_path), Path())
