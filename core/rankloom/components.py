@@ -50,7 +50,8 @@ KINDS: tuple[str, ...] = (
 
 #: Further capabilities that core reads; others may be given and are kept.
 FLAGS: tuple[str, ...] = (
-    "candidates", "catalog", "equal_dims", "example", "listwise", "reuses", "target_kind", "values",
+    "candidates", "catalog", "equal_dims", "example", "listwise", "of_model", "reuses",
+    "target_kind", "values",
 )  # fmt: skip
 
 

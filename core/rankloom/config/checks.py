@@ -67,20 +67,22 @@ def _model_scorers(config: PipelineConfig, registry: Registry) -> _Found:
 
 
 def _model_users(config: PipelineConfig, registry: Registry) -> _Found:
-    """Retrievers, guards and policies with a field ``model`` must name one with vectors."""
+    """What reads a model's vectors must name one in its field ``model``."""
     for loc, component in components(config):
         spec = next(
             (
                 spec
-                for kind in ("retriever", "guard", "policy")
+                for kind in ("retriever", "guard", "policy", "scorer")
                 if (spec := registry.of(component, kind))
             ),
             None,
         )
+        if spec is not None and spec.kind == "scorer" and not spec.flags.get("of_model"):
+            continue  # 'model' of a scorer may be a language model
         if spec is None or "model" not in type(component).model_fields:
             continue
         name = getattr(component, "model", None)
-        if name is None and spec.kind != "retriever":
+        if name is None and spec.kind not in ("retriever", "scorer"):
             continue  # the retriever's model, or none
         problem = _which_model(config, name)
         if problem:

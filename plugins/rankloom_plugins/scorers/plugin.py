@@ -105,5 +105,5 @@ def register_scorers() -> Sequence[ComponentSpec]:
         ),
         component(ModelConfig, f"{family}.model:ModelScorer"),
         component(BlendConfig, f"{family}.blend:Blend"),
-        component(RidgeMapConfig, f"{family}.ridge_map:RidgeMap"),
+        component(RidgeMapConfig, f"{family}.ridge_map:RidgeMap", of_model=True),
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rankloom import ComponentSpec, EncoderConfig, component, hookimpl
+from rankloom.errors import did_you_mean
 
 __all__ = [
     "BertConfig",
@@ -55,8 +56,24 @@ class LoraTuning(BaseModel):
     """Its settings."""
 
 
+_TUNINGS = ("frozen", "full", "lora", "last_layers")
+
+
 def _tuning(value: Any) -> Any:
-    return {"lora": {}} if value == "lora" else value
+    """Take short forms, and say in one sentence what else is wrong."""
+    name = next(iter(value), None) if isinstance(value, dict) and len(value) == 1 else value
+    if isinstance(value, LastLayers | LoraTuning):
+        return value
+    if not isinstance(name, str) or name not in _TUNINGS or value == "last_layers":
+        hint = did_you_mean(name, _TUNINGS) if isinstance(name, str) else ""
+        raise ValueError(
+            f"'frozen', 'full', 'lora', {{lora: {{rank: 8}}}} or {{last_layers: 2}}, not {value!r}."
+            f"{hint}"
+        )
+    if isinstance(value, dict):
+        kind = LastLayers if name == "last_layers" else LoraTuning
+        return kind.model_validate(value)
+    return LoraTuning(lora=Lora()) if value == "lora" else value
 
 
 Tuning = Annotated[Literal["frozen", "full"] | LastLayers | LoraTuning, BeforeValidator(_tuning)]
@@ -104,6 +121,12 @@ class TextModelConfig(EncoderConfig):
     """Width of a trained linear map of the vectors; null: none (fusions bring their own)."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
     """Expected sha256 of ``model.safetensors``; other weights are refused."""
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> TextModelConfig:
+        if self.compress is not None and self.tuning != "frozen":
+            raise ValueError("'compress' is for frozen models: leave it or 'tuning' out")
+        return self
 
 
 class BertConfig(TextModelConfig):

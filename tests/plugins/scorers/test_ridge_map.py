@@ -142,5 +142,7 @@ def test_bundle_and_new_items(tmp_path: Path) -> None:
 def test_mistakes_are_named() -> None:
     with pytest.raises(ConfigError, match="words"):
         fitted(weights={"wrds": 1.0})
+    with pytest.raises(ConfigError, match=r"there is no model 'contents'.*Did you mean 'content'"):
+        Pipeline.from_config(config(model="contents"))
     with pytest.raises(ConfigError, match="model"):
         Pipeline.from_config({"scorer": "ridge_map"}).fit(**frames(), progress=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import torch
+from pydantic import ValidationError
 
 from rankloom.api import Pipeline
 from rankloom.data.fields import FieldSpec
@@ -89,6 +91,22 @@ def test_mistakes_say_what_there_is(tiny_bert: Path) -> None:
         build(tiny_bert, {"last_layers": 9})
     with pytest.raises(ConfigError, match="query"):
         build(tiny_bert, {"lora": {"targets": ["nowhere"]}})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"tuning": "lorra"}, "Did you mean 'lora'"),
+        ({"tuning": {"last_layer": 2}}, "Did you mean 'last_layers'"),
+        ({"tuning": {"last_layers": 0}}, "greater than or equal to 1"),
+        ({"tuning": "last_layers"}, "{last_layers: 2}"),
+        ({"tuning": 3}, "not 3"),
+        ({"tuning": "lora", "compress": {"dim": 8}}, "for frozen models"),
+    ],
+)
+def test_settings_that_are_wrong(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        BertConfig(model="x", **wrong)
 
 
 def config(folder: Path, tuning: Any) -> dict[str, Any]:
