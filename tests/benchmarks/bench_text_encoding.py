@@ -1,8 +1,8 @@
 """Texts per second of the encoder ``bert`` against ``SentenceTransformer.encode`` in float32.
 
-MiniLM over 4,000 film titles with genres, in float32, bfloat16 or 8-bit matrices, one process, one thread count for both, the
-median of rounds taken by turns; theirs at its best batch size, found first. The vectors must
-agree::
+MiniLM over 4,000 film titles with genres, in float32, bfloat16 or 8-bit matrices, one process, one
+thread count for both, the median of rounds taken by turns; theirs at its best batch size, found
+first. The vectors must agree::
 
     pip install sentence-transformers
     python tests/benchmarks/bench_text_encoding.py [--ours float32|bfloat16|int8] [--texts N]
