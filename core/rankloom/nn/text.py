@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from rankloom.errors import ConfigError
 from rankloom.nn.pooling import Pooling, pool
 from rankloom.nn.precision import Precision, autocast
+from rankloom.nn.pretrained import loading
 from rankloom.nn.weights import read_json, resolve_weights, weights_digest
 
 __all__ = [
@@ -28,6 +28,9 @@ __all__ = [
     "runner",
     "text_settings",
 ]
+
+#: What a directory holds beside settings and weights.
+_BESIDE = "a tokenizer"
 
 #: Longer texts than so many characters a kept token are cut before they are tokenised.
 MAX_CHARS_PER_TOKEN = 64
@@ -180,7 +183,7 @@ class TextModel:
         """The model's tokeniser, padding on the right."""
         from transformers import AutoTokenizer
 
-        with _loading(self.name):
+        with loading(self.name, _BESIDE):
             tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
         tokenizer.padding_side = "right"
         if tokenizer.pad_token is None:  # GPT-2 has none; what stands there is masked
@@ -200,7 +203,7 @@ class TextModel:
         """
         from transformers import AutoModel
 
-        with _loading(self.name):
+        with loading(self.name, _BESIDE):
             loaded = AutoModel.from_pretrained(
                 self.folder, trust_remote_code=False, output_loading_info=True
             )
@@ -334,25 +337,3 @@ def _windowed(out: Any, n: int, windows: int) -> tuple[Tensor, Tensor]:
     all_ids, all_mask = ids.new_zeros(shape), mask.new_zeros(shape)
     all_ids[at], all_mask[at] = ids[kept], mask[kept]
     return all_ids, all_mask
-
-
-@contextmanager
-def _loading(name: str) -> Iterator[None]:
-    """Keep transformers' bars and remarks off the screen; turn its errors into ours."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        raise ConfigError(
-            f"model: {name!r} could not be loaded: {error} (code that comes with a model is never "
-            "run; a directory must hold config.json, model.safetensors and a tokenizer)."
-        ) from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from rankloom.errors import ConfigError
+from rankloom.nn.pretrained import loading
 
 __all__ = ["load_config", "load_extractor", "load_network"]
+
+#: What a directory holds beside settings and weights.
+_BESIDE = "preprocessor_config.json"
 
 #: Drawn for training alone, so that many files of weights lack it.
 _UNUSED = "masked_spec_embed"
@@ -25,7 +27,7 @@ def load_config(name: str, folder: Path) -> Any:
     """
     from transformers import AutoConfig
 
-    with _loading(name):
+    with loading(name, _BESIDE):
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
@@ -39,7 +41,7 @@ def load_extractor(name: str, folder: Path) -> Any:
 
     kind: Any = transformers.AutoFeatureExtractor
 
-    with _loading(name):
+    with loading(name, _BESIDE):
         extractor = kind.from_pretrained(folder, trust_remote_code=False)
     if not isinstance(getattr(extractor, "sampling_rate", None), int):
         raise ConfigError(
@@ -61,7 +63,7 @@ def load_network(kind: Any, name: str, folder: Path, config: Any) -> nn.Module:
     Raises:
         ConfigError: The weights lack a part of the network.
     """
-    with _loading(name):
+    with loading(name, _BESIDE):
         network, found = kind.from_pretrained(folder, config=config, output_loading_info=True)
     missing = sorted(key for key in found["missing_keys"] if not key.endswith(_UNUSED))
     if missing:
@@ -71,26 +73,3 @@ def load_network(kind: Any, name: str, folder: Path, config: Any) -> nn.Module:
         )
     loaded: nn.Module = network.float()
     return loaded
-
-
-@contextmanager
-def _loading(name: str) -> Iterator[None]:
-    """Keep transformers' bars and remarks off the screen; turn its errors into ours."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise ConfigError(
-            f"model: {name!r} could not be loaded: {error} (code that comes with a model is never "
-            "run; a directory must hold config.json, model.safetensors and "
-            "preprocessor_config.json)."
-        ) from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +10,13 @@ from typing import Any, Literal
 from torch import nn
 
 from rankloom.errors import ConfigError
+from rankloom.nn.pretrained import loading
 from rankloom.nn.weights import read_json, resolve_weights, weights_digest
 
 __all__ = ["ClipCheckpoint", "Side"]
+
+#: What a directory holds beside settings and weights.
+_BESIDE = "the settings of the image processor or the tokenizer"
 
 Side = Literal["vision", "text"]
 
@@ -81,7 +83,7 @@ class ClipCheckpoint:
         import transformers
 
         factory: Any = transformers.AutoImageProcessor
-        with _loading(self.name):
+        with loading(self.name, _BESIDE):
             return factory.from_pretrained(self.folder, trust_remote_code=False)
 
     @cached_property
@@ -89,7 +91,7 @@ class ClipCheckpoint:
         """The tokeniser, padding on the right."""
         from transformers import AutoTokenizer
 
-        with _loading(self.name):
+        with loading(self.name, _BESIDE):
             tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
         tokenizer.padding_side = "right"
         return tokenizer
@@ -107,7 +109,7 @@ class ClipCheckpoint:
             if self.side == "vision"
             else t.CLIPTextModelWithProjection
         )
-        with _loading(self.name):
+        with loading(self.name, _BESIDE):
             config = t.AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
             # A whole model says how wide the common space is beside its towers' settings.
             width, config = config.projection_dim, getattr(config, f"{self.side}_config", config)
@@ -124,26 +126,3 @@ class ClipCheckpoint:
             )
         loaded: nn.Module = network.float()
         return loaded
-
-
-@contextmanager
-def _loading(name: str) -> Iterator[None]:
-    """Keep transformers' bars and remarks off the screen; turn its errors into ours."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        raise ConfigError(
-            f"model: {name!r} could not be loaded: {error} (code that comes with a model is never "
-            "run; a directory must hold config.json, model.safetensors, and the settings of the "
-            "image processor or the tokenizer)."
-        ) from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
