@@ -264,3 +264,20 @@ def test_an_item_without_a_vector_has_no_neighbours(fit: Fit) -> None:
     pipeline = fit(model=MODEL, scorer="model")
     pipeline.add_items([{"id": "new"}])
     says(QueryError, lambda: pipeline.similar("new"), "'new' has no vector", "nothing to compare")
+
+
+def test_tasks_with_nothing_to_train() -> None:
+    model = {
+        "items": {"encoders": {"words": {"type": "tfidf", "field": "title", "min_count": 1}}},
+        "queries": {"encoders": {"history": "history_mean"}},
+        "tasks": ["softmax"],
+    }
+    log = [{"user": f"u{u}", "item": f"i{(u + k) % 6}"} for u in range(6) for k in range(4)]
+    items = [{"item": f"i{k}", "title": f"film {k}"} for k in range(6)]
+    pipeline = Pipeline.from_config({"model": model})
+    says(
+        ConfigError,
+        lambda: pipeline.fit(log, items, progress=False),
+        "nothing in it trains",
+        "'dim'",
+    )
