@@ -74,7 +74,9 @@ class FitLog:
         if self.skipped:
             fields = Counter(one.field for one in self.skipped)
             counts = ", ".join(f"{field} {n:,}" for field, n in fields.items())
-            said = f"{said}; unreadable values left out: {counts} (log.jsonl names them)"
+            said = (
+                f"{said}; unreadable values left out: {counts} (named in log.skipped and log.jsonl)"
+            )
         return said
 
     def to_dict(self) -> dict[str, Any]:

@@ -116,8 +116,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _extrema(image: Image.Image) -> tuple[float, float]:
-    low, high = image.getextrema()[:2]
-    return float(low), float(high)  # type: ignore[arg-type]  # one band: two numbers
+    extrema: Any = image.getextrema()  # of one band: two numbers
+    return float(extrema[0]), float(extrema[1])
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -146,9 +146,9 @@ class SpectrogramTransformer(Family):
     def vectors(self, network: Any, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return the pooler's vectors, or the mean over the patches."""
         out = network(tensors["input_values"])
-        if self.pooling == "model":
-            return out.pooler_output  # type: ignore[no-any-return]
-        return out.last_hidden_state[:, 2:].mean(1)  # type: ignore[no-any-return]
+        by_model = self.pooling == "model"
+        pooled: Tensor = out.pooler_output if by_model else out.last_hidden_state[:, 2:].mean(1)
+        return pooled
 
 
 class Clap(Family):
@@ -182,9 +182,12 @@ class Clap(Family):
 
     def vectors(self, network: Any, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return ``audio_embeds``, or the mean over the patches before the projection."""
+        pooled: Tensor
         if self.pooling == "model":
-            return network(**tensors).audio_embeds  # type: ignore[no-any-return]
-        return network.audio_model(**tensors).pooler_output  # type: ignore[no-any-return]
+            pooled = network(**tensors).audio_embeds
+        else:
+            pooled = network.audio_model(**tensors).pooler_output
+        return pooled
 
 
 def family_of(name: str, config: Any, extractor: Any, pooling: str) -> Family:

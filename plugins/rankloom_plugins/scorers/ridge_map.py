@@ -136,14 +136,16 @@ class RidgeMap:
         """
         if not len(self.universe):
             raise NotFittedError("ridge_map knows no items yet: call fit first.")
-        known = CandidateBatch(self.universe)
-        base = self.base.score(queries, known).values
         at = candidates.items.clamp(min=0)
         inside = self.knows(at)
         distinct = torch.unique(at[~inside])
         whole = self.base.score(queries, candidates)
         if not len(distinct):
             return whole
+        if candidates.whole:  # its columns are the catalog's: what the map needs is there
+            base = whole.values[:, self.universe]
+        else:
+            base = self.base.score(queries, CandidateBatch(self.universe)).values
         mapped = self._mapped(base, distinct)
         column = torch.searchsorted(distinct, at).clamp(max=len(distinct) - 1)
         rows = column.expand(len(queries), -1)

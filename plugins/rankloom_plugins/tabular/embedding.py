@@ -12,7 +12,7 @@ from rankloom.errors import ConfigError
 from rankloom.nn.seeds import seeded
 from rankloom.protocols import Build, Encoded, Features, State, TrainData
 from rankloom_plugins.tabular.plugin import EmbeddingConfig
-from rankloom_plugins.tabular.rows import known_rows, table_field
+from rankloom_plugins.tabular.rows import table_field
 
 __all__ = ["EmbeddingEncoder"]
 
@@ -55,7 +55,7 @@ class EmbeddingEncoder(nn.Module):
 
     def prepare(self, train: TrainData) -> None:
         """Note which ids have training data."""
-        known = known_rows(train, self.field)
+        known = train.known(self.field.side)
         if len(known) != len(self.known):
             self._allocate(len(known))
         self.known.copy_(known)

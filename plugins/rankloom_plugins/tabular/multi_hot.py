@@ -12,7 +12,7 @@ from torch import nn
 from rankloom.nn.seeds import seeded
 from rankloom.protocols import Build, Encoded, Features, State, TrainData
 from rankloom_plugins.tabular.plugin import CategoryConfig, MultiHotConfig
-from rankloom_plugins.tabular.rows import table_field, training_values
+from rankloom_plugins.tabular.rows import table_field
 from rankloom_plugins.tabular.vocabulary import Vocabulary
 
 __all__ = ["MultiHotEncoder"]
@@ -45,7 +45,7 @@ class MultiHotEncoder(nn.Module):
 
     def prepare(self, train: TrainData) -> None:
         """Learn the vocabulary from rows with training data."""
-        self._take(Vocabulary.learn(training_values(train, self.field), self.min_count))
+        self._take(Vocabulary.learn(train.values(self.field.name), self.min_count))
 
     def export_state(self) -> State:
         """Return the vocabulary."""

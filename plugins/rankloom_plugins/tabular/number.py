@@ -14,7 +14,7 @@ from rankloom.nn.seeds import seeded
 from rankloom.protocols import Build, Encoded, Features, State, TrainData
 from rankloom_plugins.tabular.number_features import FourierFeatures, QuantileFeatures
 from rankloom_plugins.tabular.plugin import NumberConfig
-from rankloom_plugins.tabular.rows import is_missing, table_field, training_values
+from rankloom_plugins.tabular.rows import is_missing, table_field
 
 __all__ = ["NumberEncoder", "numbers"]
 
@@ -54,7 +54,7 @@ class NumberEncoder(nn.Module):
 
     def prepare(self, train: TrainData) -> None:
         """Take mean, standard deviation and quantiles over rows with training data."""
-        raw = self._numbers(training_values(train, self.field))
+        raw = self._numbers(train.values(self.field.name))
         known = raw[~raw.isnan()]
         self.mean = float(known.mean()) if len(known) else 0.0
         spread = float(known.std(correction=0)) if len(known) else 0.0

@@ -1,18 +1,15 @@
-"""Which rows of which table an encoder may learn from."""
+"""Which fields an encoder may learn from, and what counts as missing."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from rankloom.data.fields import FieldSpec
 from rankloom.errors import ConfigError
-from rankloom.protocols import Build, TrainData
+from rankloom.protocols import Build
 
-__all__ = ["is_missing", "known_rows", "table_field", "training_values"]
+__all__ = ["is_missing", "table_field"]
 
 
 def table_field(build: Build, component: str) -> FieldSpec:
@@ -29,18 +26,6 @@ def table_field(build: Build, component: str) -> FieldSpec:
             "Set 'field' to one of these."
         )
     return field
-
-
-def known_rows(train: TrainData, field: FieldSpec) -> Tensor:
-    """``[rows]`` bool: the universe for an item field, the known users for a user field."""
-    return train.universe if field.side == "item" else train.known_users
-
-
-def training_values(train: TrainData, field: FieldSpec) -> list[Any]:
-    """Raw values of the rows with training data: no statistic may see any other."""
-    table = train.items if field.side == "item" else train.users
-    rows: list[int] = torch.nonzero(known_rows(train, field))[:, 0].tolist()
-    return table.values(field.name, rows)
 
 
 def is_missing(value: Any) -> bool:

@@ -12,7 +12,7 @@ from rankloom.errors import NotFittedError
 from rankloom.protocols import Build, Encoded, Features, State, TrainData
 from rankloom_plugins.tabular.number import numbers
 from rankloom_plugins.tabular.plugin import SoftBinsConfig
-from rankloom_plugins.tabular.rows import table_field, training_values
+from rankloom_plugins.tabular.rows import table_field
 
 __all__ = ["SoftBinsEncoder"]
 
@@ -38,7 +38,7 @@ class SoftBinsEncoder:
 
     def prepare(self, train: TrainData) -> None:
         """Place the bins over rows with training data."""
-        raw = numbers(training_values(train, self.field), "soft_bins", self.field.name)
+        raw = numbers(train.values(self.field.name), "soft_bins", self.field.name)
         known = raw[~raw.isnan()]
         low, high, spread = 0.0, 1.0, 0.0
         if len(known):

@@ -14,7 +14,7 @@ from rankloom.nn.seeds import seeded
 from rankloom.protocols import Build, Encoded, Features, State, TrainData
 from rankloom_plugins.tabular.number import numbers
 from rankloom_plugins.tabular.plugin import TimestampConfig
-from rankloom_plugins.tabular.rows import table_field, training_values
+from rankloom_plugins.tabular.rows import table_field
 
 __all__ = ["TimestampEncoder"]
 
@@ -54,7 +54,7 @@ class TimestampEncoder(nn.Module):
 
     def prepare(self, train: TrainData) -> None:
         """Take mean and standard deviation over rows with training data."""
-        raw = numbers(training_values(train, self.field), "timestamp", self.field.name)
+        raw = numbers(train.values(self.field.name), "timestamp", self.field.name)
         known = raw[~raw.isnan()]
         self.mean = float(known.mean()) if len(known) else 0.0
         spread = float(known.std(correction=0)) if len(known) else 0.0

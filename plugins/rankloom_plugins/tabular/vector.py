@@ -13,7 +13,7 @@ from rankloom.errors import ConfigError, DataError
 from rankloom.nn.seeds import seeded
 from rankloom.protocols import Build, Encoded, Features, State, TrainData
 from rankloom_plugins.tabular.plugin import VectorConfig
-from rankloom_plugins.tabular.rows import table_field, training_values
+from rankloom_plugins.tabular.rows import table_field
 
 __all__ = ["VectorEncoder"]
 
@@ -62,7 +62,7 @@ class VectorEncoder(nn.Module):
         """Take mean and standard deviation of every component over rows with training data."""
         if not self.config.standardize:
             return
-        raw, present = self._raw(training_values(train, self.field))
+        raw, present = self._raw(train.values(self.field.name))
         known = raw[present].double()
         if len(known):
             spread = known.std(0, correction=0)

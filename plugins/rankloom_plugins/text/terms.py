@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -40,8 +41,10 @@ class Terms:
     pairs: bool = False
     max_chars: int = 1_000_000
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_numbers", {name: n for n, name in enumerate(self.names)})
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each term."""
+        return {name: n for n, name in enumerate(self.names)}
 
     def of(self, value: Any) -> list[str]:
         """Return the terms of a raw value, lower case; a list's parts are one text."""
@@ -107,7 +110,7 @@ class Terms:
             ``counts [n, t]`` float32, 0 at padding; ``length [n]`` float32 terms in all. A text
             without a known term is missing.
         """
-        numbers: dict[str, int] = getattr(self, "_numbers")  # noqa: B009 - set in __post_init__
+        numbers = self.numbers
         rows: list[tuple[list[int], list[int]]] = []
         lengths: list[int] = []
         for value in values:

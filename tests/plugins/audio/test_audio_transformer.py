@@ -110,10 +110,10 @@ def test_clap_equals_transformers(tmp_path: Path, fusion: bool) -> None:
     assert (encoder.dim, encoder.rate) == (12, 48_000)
     # The long clip comes first: without one the extractor calls a clip drawn at random long.
     sounds = [noise(n, seed=n)[:, 0] for n in (130_000, 20_000, 96_000, 96_100)]
-    before = np.random.get_state()[1].tolist()  # type: ignore[union-attr, index]
+    before = np.random.get_state()[1].tolist()
     clips = [wav(sound, 48_000) for sound in sounds]
     found = encode(encoder, clips)
-    assert np.random.get_state()[1].tolist() == before  # type: ignore[union-attr, index]
+    assert np.random.get_state()[1].tolist() == before
     np.random.seed(0)
     inputs = extractor(sounds, sampling_rate=48_000, return_tensors="pt")
     with torch.no_grad():

@@ -95,8 +95,8 @@ def test_over_tokens_a_history_trains_on_whole_histories() -> None:
             "tasks": ["softmax"],
             "training": {"epochs": 1, "batch_size": 16},
         }
-        model["queries"]["encoders"]["user"] = {  # type: ignore[index]
-            **model["queries"]["encoders"].pop("user.id"),  # type: ignore[index]
+        model["queries"]["encoders"]["user"] = {
+            **model["queries"]["encoders"].pop("user.id"),
             "field": "user.id",
         }
         pipeline = Pipeline.from_config({"name": "small", "model": model})

@@ -71,19 +71,19 @@ def test_content_finds_items_that_nobody_touched() -> None:
     (own,) = (v for k, v in pipeline.evaluate(progress=False).results.items() if k == "pipeline")
     random = 0.3
     assert own.mean("ndcg@5") > 2 * random
-    scorer: Any = pipeline.parts.scorer  # type: ignore[union-attr]
+    scorer: Any = pipeline.parts.scorer
     assert scorer.settings.l2 > 0
 
 
 def test_known_items_keep_the_other_scorers_scores() -> None:
     pipeline = Pipeline.from_config({**config(), "data": {"split": "leave_last_out"}})
     pipeline.fit(**frames(), progress=False)
-    scorer: Any = pipeline.parts.scorer  # type: ignore[union-attr]
+    scorer: Any = pipeline.parts.scorer
     ease = Pipeline.from_config({"scorer": "ease", "data": {"split": "leave_last_out"}})
     ease.fit(**frames(), progress=False)
     one, two = pipeline.recommend(user="u1", k=40), ease.recommend(user="u1", k=40)
     theirs = dict(zip(two.items, two.scores, strict=True))
-    universe = {pipeline.dataset.items.ids.ids[i] for i in scorer.universe.tolist()}  # type: ignore[union-attr]
+    universe = {pipeline.dataset.items.ids.ids[i] for i in scorer.universe.tolist()}
     compared = 0
     for item, score in zip(one.items, one.scores, strict=True):
         if item in universe and item in theirs:

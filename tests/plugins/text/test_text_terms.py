@@ -101,10 +101,10 @@ def test_bm25_is_the_inner_product(k1: float, b: float) -> None:
     }
     pipeline = Pipeline.from_config({"model": search, "guards": []})
     pipeline.fit(log, items, progress=False)
-    trained = pipeline.split.train  # type: ignore[union-attr]
-    seen = {int(i) for i in pipeline.dataset.interactions.items[trained]}  # type: ignore[union-attr]
+    trained = pipeline.split.train
+    seen = {int(i) for i in pipeline.dataset.interactions.items[trained]}
     titles = items["title"].to_list()
-    ids = list(pipeline.dataset.items.ids.ids)  # type: ignore[union-attr]
+    ids = list(pipeline.dataset.items.ids.ids)
     texts = [titles["abcde".index(ids[row])].split() for row in sorted(seen)]
     slate = pipeline.recommend(text="war star star", k=5)
     known = {word for text in texts for word in text}

@@ -136,14 +136,14 @@ def test_a_bundle_holds_what_trained_alone(tiny_bert: Path, tuning: Any, tmp_pat
 
     pipeline = Pipeline.from_config(config(tiny_bert, tuning), base_dir=tmp_path)
     pipeline.fit(**frames(), progress=False)
-    before = encode(pipeline.parts.models["model"].items.encoders["title"], ["a star"])  # type: ignore[union-attr]
+    before = encode(pipeline.parts.models["model"].items.encoders["title"], ["a star"])
     bundle = pipeline.save(tmp_path / "bundle")
     with safe_open(bundle / "state.safetensors", framework="pt") as saved:
         keys = [key for key in saved.keys() if key.startswith("model/")]  # noqa: SIM118
     assert keys
     assert all("lora_" in key or ".layer.2." in key for key in keys)
     again = Pipeline.load(bundle, base_dir=tmp_path)
-    after = encode(again.parts.models["model"].items.encoders["title"], ["a star"])  # type: ignore[union-attr]
+    after = encode(again.parts.models["model"].items.encoders["title"], ["a star"])
     torch.testing.assert_close(after, before)
     frozen = encode(build(tiny_bert, "frozen"), ["a star"])
     assert not torch.allclose(after, frozen, atol=1e-4)
