@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from rankloom.data.interactions import Interactions
+from rankloom.protocols.batches import QueryBatch
 from rankloom.protocols.history import History
 from rankloom.protocols.ragged import RaggedIndices
+from rankloom.protocols.training import TrainData
 
-__all__ = ["HistoryStore"]
+__all__ = ["HistoryStore", "training_queries"]
 
 
 class HistoryStore:
@@ -83,3 +85,14 @@ def _keep(history: History, keep: Tensor) -> History:
         history.times[keep],
         history.rows[keep],
     )
+
+
+def training_queries(train: TrainData, limit: int) -> QueryBatch:
+    """Return users with their positive training histories, at most ``limit``, drawn by seed."""
+    events = train.interactions.select(train.positive.nonzero()[:, 0])
+    users = torch.unique(events.users)
+    if len(users) > limit:
+        generator = torch.Generator().manual_seed(train.seed)
+        users = users[torch.randperm(len(users), generator=generator)[:limit]].sort().values
+    history = HistoryStore(events, train.n_users).whole(users)
+    return QueryBatch(users, history, history.items, torch.zeros_like(users))

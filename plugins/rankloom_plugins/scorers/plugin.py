@@ -87,6 +87,12 @@ class RidgeMapConfig(ComponentConfig):
     """Ridge strength; default: chosen by making training items cold in turn."""
     weights: dict[str, float] | None = None
     """Weights of the encoders' blocks; default: chosen likewise, else equal."""
+    kernel: Literal["linear", "quadratic"] | None = None
+    """How alike two items are: by features, or by pairs of features too (for 4,096 training items
+    at most); default: chosen likewise, else ``linear``."""
+    damping: float | None = Field(default=None, ge=0, le=1)
+    """Scores of training items are divided by their spread to this power, since much asked-for
+    items vary most; default: 0 or 0.5, chosen likewise."""
     k: int = Field(default=20, ge=1)
     """Length of the list whose NDCG the choice maximises."""
     folds: int = Field(default=5, ge=2)

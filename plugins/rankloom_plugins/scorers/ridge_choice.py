@@ -1,22 +1,25 @@
-"""Strength and weights of a ridge map, chosen by cross-validation over training items."""
+"""Settings of a ridge map, chosen by cross-validation over training items."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from rankloom.data.histories import HistoryStore
-from rankloom.protocols import History, QueryBatch, RaggedIndices, TrainData
+from rankloom.protocols import History, QueryBatch, RaggedIndices
 from rankloom_plugins.scorers.calibration import Judged, mean_ndcg
-from rankloom_plugins.scorers.ridge import BlockRidge, RidgeSettings
+from rankloom_plugins.scorers.ridge import MOST_ROWS, BlockRidge, Kernel, RidgeSettings
 
-__all__ = ["STRENGTHS", "ColdNdcg", "centred", "choose", "training_queries"]
+__all__ = ["STRENGTHS", "ColdNdcg", "centred", "choose", "damped"]
 
 #: Ridge strengths and weights of a block that are tried; the first strength is the default.
 STRENGTHS = (3.0, 5.0, 1.0, 10.0, 0.3, 30.0)
 WEIGHTS = (1.0, 0.3, 3.0, 0.0)
+KERNELS: tuple[Kernel, ...] = ("linear", "quadratic")
+DAMPINGS = (0.0, 0.5)
 #: An improvement below this is chance.
 MARGIN = 1e-4
 
@@ -34,6 +37,21 @@ def centred(base: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     counts = (~unsure).sum(1, keepdim=True)
     mean = base.masked_fill(unsure, 0.0).sum(1, keepdim=True) / counts.clamp(min=1)
     return mean, torch.where(unsure, torch.zeros_like(base), base - mean), counts == 0
+
+
+def damped(moved: Tensor, power: float) -> Tensor:
+    """Return the factors ``[u]`` that damp what varies much: ``(mean spread / spread)^power``.
+
+    Much asked-for items vary most, and a regression of least squares would look at them alone;
+    which of the new items will be asked for much, content says least of all.
+
+    Args:
+        moved: ``[q, u]`` targets about their means.
+        power: 0: no damping.
+    """
+    spread = moved.double().square().mean(0).sqrt()
+    ratio = spread.mean() / spread.clamp(min=1e-12)
+    return ratio.clamp(0.05, 20.0) ** power
 
 
 class ColdNdcg:
@@ -65,8 +83,9 @@ class ColdNdcg:
         seed: int,
     ) -> None:
         self.names = list(blocks)
+        self.n_rows = len(universe)
         self.k = k
-        self._known: dict[tuple[float, ...], float] = {}
+        self._known: dict[tuple[float | str, ...], float] = {}
         n = len(universe)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
         taken = _interactions(queries, universe)
@@ -93,26 +112,17 @@ class ColdNdcg:
     def __call__(self, settings: RidgeSettings) -> float:
         """Return the NDCG, the mean over folds."""
         shares = settings.shares(self.names)
-        key = (settings.l2, *(round(share, 9) for share in shares.values()))
+        weights = tuple(round(share, 9) for share in shares.values())
+        key = (settings.l2, settings.kernel, settings.damping, *weights)
         if key not in self._known:
             found = []
             for ridge, new, moved, judged in self._folds:
-                z = (moved @ ridge.operator(settings, new))[None]
+                scale = damped(moved, settings.damping).to(moved)
+                z = ((moved * scale) @ ridge.operator(settings, new))[None]
                 scored = Judged(z, judged.allowed, judged.hits, judged.n_targets)
                 found.append(mean_ndcg([scored], torch.ones(1, dtype=torch.float64), self.k))
             self._known[key] = sum(found) / len(found)
         return self._known[key]
-
-
-def training_queries(train: TrainData, limit: int) -> QueryBatch:
-    """Return users with their positive training histories, at most ``limit``, drawn by seed."""
-    events = train.interactions.select(train.positive.nonzero()[:, 0])
-    users = torch.unique(events.users)
-    if len(users) > limit:
-        generator = torch.Generator().manual_seed(train.seed)
-        users = users[torch.randperm(len(users), generator=generator)[:limit]].sort().values
-    history = HistoryStore(events, train.n_users).whole(users)
-    return QueryBatch(users, history, history.items, torch.zeros_like(users))
 
 
 def _interactions(queries: QueryBatch, universe: Tensor) -> Tensor:
@@ -137,24 +147,40 @@ def _without(queries: QueryBatch, cold: Tensor) -> QueryBatch:
     return QueryBatch(queries.users, kept, items, queries.times)
 
 
-def choose(start: RidgeSettings, value: ColdNdcg, strength: bool, weights: bool) -> RidgeSettings:
+def choose(start: RidgeSettings, value: ColdNdcg, free: Collection[str]) -> RidgeSettings:
     """Search coordinate by coordinate until nothing improves.
 
     Args:
         start: Where the search begins; what is not searched keeps its value.
         value: What is maximised.
-        strength: Search the strength.
-        weights: Search the weights of the blocks.
+        free: Names of the settings that are searched.
     """
-    names = value.names
     best, gain = start, 1.0
     while gain > MARGIN:
         before = value(best)
-        if strength:
-            best = max([best, *(RidgeSettings(l2, best.weights) for l2 in STRENGTHS)], key=value)
-        for name in names if weights and len(names) > 1 else []:
-            tried = [RidgeSettings(best.l2, {**best.weights, name: w}) for w in WEIGHTS]
-            options = [one for one in tried if any(one.weights.get(n, 1.0) for n in names)]
-            best = max([best, *options], key=value)
+        for change in _changes(value, free):
+            best = max([best, *change(best)], key=value)
         gain = value(best) - before
     return best
+
+
+_Change = Callable[[RidgeSettings], list[RidgeSettings]]
+
+
+def _changes(value: ColdNdcg, free: Collection[str]) -> Iterator[_Change]:
+    """Return, for each coordinate, the settings with another value there."""
+    names = value.names
+    if "l2" in free:
+        yield lambda now: [replace(now, l2=l2) for l2 in STRENGTHS]
+    for name in names if "weights" in free and len(names) > 1 else []:
+        yield partial(_reweighted, names=names, name=name)
+    if "kernel" in free and value.n_rows <= MOST_ROWS:
+        yield lambda now: [replace(now, kernel=kernel) for kernel in KERNELS]
+    if "damping" in free:
+        yield lambda now: [replace(now, damping=power) for power in DAMPINGS]
+
+
+def _reweighted(now: RidgeSettings, names: list[str], name: str) -> list[RidgeSettings]:
+    """Return the settings with other weights of a block; one block at least keeps some."""
+    tried = [replace(now, weights={**now.weights, name: weight}) for weight in WEIGHTS]
+    return [one for one in tried if any(one.weights.get(other, 1.0) for other in names)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
+from rankloom.data.histories import training_queries
 from rankloom.errors import ConfigError, DataError, NotFittedError, did_you_mean
 from rankloom.protocols import (
     Build,
@@ -19,13 +21,13 @@ from rankloom.protocols import (
 )
 from rankloom_plugins.scorers.content import ContentSpace
 from rankloom_plugins.scorers.plugin import RidgeMapConfig
-from rankloom_plugins.scorers.ridge import BlockRidge, RidgeSettings
+from rankloom_plugins.scorers.ridge import MOST_ROWS, BlockRidge, RidgeMatrix, RidgeSettings
 from rankloom_plugins.scorers.ridge_choice import (
     STRENGTHS,
     ColdNdcg,
     centred,
     choose,
-    training_queries,
+    damped,
 )
 
 __all__ = ["RidgeMap"]
@@ -41,8 +43,10 @@ class RidgeMap:
     with factors that a ridge regression predicts from content, so one form serves them all. Items
     that the other scorer knows keep its scores.
 
-    ``λ`` and the weights of the blocks that are not given are chosen by cross-validation: training
-    items are made cold in turn.
+    With the quadratic kernel ``x'y + (x'y)²/4`` stands for ``x'y`` (kernel ridge regression), which
+    is a linear map of features and of their pairs. ``λ``, the weights of the blocks, the kernel and
+    the damping that are not given are chosen by cross-validation: training items are made cold in
+    turn.
 
     Args:
         config: Settings.
@@ -61,11 +65,10 @@ class RidgeMap:
         self.config = config
         self.base: Scorer = build.child("scorer", config.of)
         self.source = build.model(config.model, None)
-        strength = STRENGTHS[0] if config.l2 is None else config.l2
-        self.settings = RidgeSettings(strength, config.weights or {})
+        self.settings = self._given()
         self.space = ContentSpace()
         self.universe = torch.zeros(0, dtype=torch.long)
-        self.maps: dict[str, Tensor] = {}
+        self.map = RidgeMatrix({})
         self._known = torch.zeros(0, dtype=torch.bool)
 
     # -- learning ---------------------------------------------------------------------------------
@@ -88,11 +91,30 @@ class RidgeMap:
                 f"ridge_map: the encoders {', '.join(blocks)} say the same of every training item. "
                 "Look at their fields, or name a model whose encoders say more."
             )
-        if self.config.l2 is None or (self.config.weights is None and len(blocks) > 1):
-            self.settings = self._chosen(blocks, train)
-        ridge = BlockRidge(blocks)
-        whole = torch.split(ridge.matrix(self.settings).float(), ridge.widths, dim=1)
-        self.maps = dict(zip(ridge.names, whole, strict=True))
+        self._check_size()
+        queries = training_queries(train, self.config.max_queries)
+        self.settings = self._chosen(blocks, train, queries)
+        _, moved, _ = centred(self._base(queries, self.universe))
+        scale = damped(moved, self.settings.damping)
+        self.map = BlockRidge(blocks).matrix(self.settings, scale)
+
+    def _given(self) -> RidgeSettings:
+        """Return the settings as far as they are given."""
+        config = self.config
+        strength = STRENGTHS[0] if config.l2 is None else config.l2
+        kernel = config.kernel or "linear"
+        return RidgeSettings(strength, config.weights or {}, kernel, config.damping or 0.0)
+
+    def _base(self, queries: QueryBatch, items: Tensor) -> Tensor:
+        return self.base.score(queries, CandidateBatch(items)).values
+
+    def _check_size(self) -> None:
+        n = len(self.universe)
+        if self.config.kernel == "quadratic" and n > MOST_ROWS:
+            raise ConfigError(
+                f"ridge_map: kernel 'quadratic' keeps a square matrix of the training items, which "
+                f"are {n:,}; it is for {MOST_ROWS:,} at most. Use 'linear', or leave it out."
+            )
 
     def _check_weights(self, names: list[str]) -> None:
         for name in self.config.weights or {}:
@@ -102,21 +124,20 @@ class RidgeMap:
                     f"{', '.join(names)}.{did_you_mean(name, names)}"
                 )
 
-    def _chosen(self, blocks: Mapping[str, Tensor], train: TrainData) -> RidgeSettings:
+    def _chosen(
+        self, blocks: Mapping[str, Tensor], train: TrainData, queries: QueryBatch
+    ) -> RidgeSettings:
         """Choose what is not given by making training items cold in turn."""
-        config = self.config
-        start = RidgeSettings(
-            STRENGTHS[0] if config.l2 is None else config.l2, config.weights or {}
-        )
-        if len(self.universe) < 2 * config.folds:
+        config, start = self.config, self._given()
+        given = {"l2": config.l2, "weights": config.weights, "kernel": config.kernel}
+        free = [
+            name for name, value in {**given, "damping": config.damping}.items() if value is None
+        ]
+        if len(self.universe) < 2 * config.folds or not free:
             return start  # too few to make some of them cold
-
-        def base(queries: QueryBatch, items: Tensor) -> Tensor:
-            return self.base.score(queries, CandidateBatch(items)).values
-
-        queries = training_queries(train, config.max_queries)
-        value = ColdNdcg(blocks, self.universe, base, queries, config.folds, config.k, train.seed)
-        return choose(start, value, config.l2 is None, config.weights is None)
+        folds, k = config.folds, config.k
+        value = ColdNdcg(blocks, self.universe, self._base, queries, folds, k, train.seed)
+        return choose(start, value, free)
 
     def knows(self, items: Tensor) -> Tensor:
         """Return bool of ``items``' shape: the other scorer has learned of the item."""
@@ -161,24 +182,35 @@ class RidgeMap:
         rows = items.clamp(max=n - 1)
         out = mean.expand(-1, len(items)).clone()
         known = torch.zeros_like(there)
-        for name, block in self.space.blocks(parts, rows).items():
-            out += moved @ self.maps[name].to(moved) @ block.to(moved).T
+        contents = {name: block.float() for name, block in self.space.blocks(parts, rows).items()}
+        out += moved @ self.map.operator(contents)
+        for name in contents:
             known |= parts[name][1][rows] & there
         return out.masked_fill(nothing | ~known, torch.nan)
 
     def export_state(self) -> State:
         """Return the map, the scales of content and the chosen settings."""
-        space = self.space.export_state()
-        tensors = {f"map.{name}": part for name, part in self.maps.items()}
+        space, found = self.space.export_state(), self.map
+        tensors = {f"map.{name}": part for name, part in found.maps.items()}
+        tensors |= {f"rows.{name}": part for name, part in found.rows.items()}
+        tensors |= {} if found.inverse is None else {"inverse": found.inverse}
         tensors |= {"universe": self.universe, "known": self._known, **space.tensors}
-        settings = {"l2": self.settings.l2, "weights": dict(self.settings.weights)}
-        return State(tensors, {"settings": settings, **space.meta})
+        settings = {**asdict(self.settings), "weights": dict(self.settings.weights)}
+        return State(tensors, {"settings": settings, "shares": dict(found.shares), **space.meta})
 
     def import_state(self, state: State) -> None:
         """Take them back."""
-        settings = state.meta["settings"]
-        self.settings = RidgeSettings(float(settings["l2"]), dict(settings["weights"]))
+        self.settings = RidgeSettings(**state.meta["settings"])
         self.space = ContentSpace.from_state(state)
         self.universe, self._known = state.tensors["universe"], state.tensors["known"]
-        names = self.space.scaling
-        self.maps = {name: state.tensors[f"map.{name}"] for name in names}
+        self.map = RidgeMatrix(
+            _named("map.", state),
+            state.tensors.get("inverse"),
+            _named("rows.", state),
+            dict(state.meta["shares"]),
+        )
+
+
+def _named(prefix: str, state: State) -> dict[str, Tensor]:
+    tensors = state.tensors
+    return {name.removeprefix(prefix): tensors[name] for name in tensors if name.startswith(prefix)}

@@ -12,6 +12,7 @@ import torch
 from rankloom.api import Pipeline
 from rankloom.errors import ConfigError
 from rankloom_plugins.scorers.ridge import BlockRidge, RidgeSettings
+from rankloom_plugins.scorers.ridge_choice import damped
 
 WORDS = ["robot", "love", "war", "quiet", "harbour", "star"]
 
@@ -62,8 +63,39 @@ def test_equals_the_closed_form_in_both_forms(rows: int) -> None:
     x_new = torch.cat([new["a"] * 0.75**0.5, new["b"] * 0.25**0.5], 1)
     want = torch.linalg.solve(x @ x.T + 0.7 * torch.eye(rows), x @ x_new.T)
     torch.testing.assert_close(ridge.operator(settings, new), want)
-    whole = torch.cat([new["a"], new["b"]], 1)
-    torch.testing.assert_close(ridge.matrix(settings) @ whole.T, want)
+    kept = ridge.matrix(settings, torch.ones(rows).double()).operator(_float(new))
+    torch.testing.assert_close(kept, want.float(), atol=1e-5, rtol=1e-4)
+
+
+def test_a_quadratic_kernel_is_ridge_on_features_and_their_pairs() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x, x_new = (torch.randn(n, 5, generator=generator).double() for n in (20, 3))
+
+    def pairs(rows: torch.Tensor) -> torch.Tensor:
+        return torch.cat([rows, (rows[:, :, None] * rows[:, None]).flatten(1) / 2], 1)
+
+    wide = pairs(x)
+    want = wide @ torch.linalg.solve(
+        wide.T @ wide + 0.7 * torch.eye(30, dtype=torch.float64), pairs(x_new).T
+    )
+    ridge, settings = BlockRidge({"a": x}), RidgeSettings(0.7, kernel="quadratic")
+    torch.testing.assert_close(ridge.operator(settings, {"a": x_new}), want)
+    scale = torch.rand(20, generator=generator).double()
+    kept = ridge.matrix(settings, scale).operator({"a": x_new.float()})
+    torch.testing.assert_close(kept, (scale[:, None] * want).float(), atol=1e-5, rtol=1e-4)
+
+
+def test_damping_evens_out_what_varies_much() -> None:
+    moved = torch.randn(500, 3) * torch.tensor([0.1, 1.0, 4.0])
+    torch.testing.assert_close(damped(moved, 0.0), torch.ones(3).double())
+    even = (moved * damped(moved, 1.0)).std(0)
+    assert float(even.max() / even.min()) < 1.01
+    half = (moved * damped(moved, 0.5)).std(0)
+    assert 0.1 < float(half[0] / half[2]) < 0.25
+
+
+def _float(blocks: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: block.float() for name, block in blocks.items()}
 
 
 def test_content_finds_items_that_nobody_touched() -> None:
@@ -93,7 +125,9 @@ def test_known_items_keep_the_other_scorers_scores() -> None:
 
 
 def test_over_an_inner_product_it_maps_the_factors() -> None:
-    wanted = config(of={"type": "model", "name": "ids"}, model="content", l2=2.0)
+    wanted = config(
+        of={"type": "model", "name": "ids"}, model="content", l2=2.0, kernel="linear", damping=0.0
+    )
     wanted["models"]["ids"] = {
         "items": {"encoders": {"id": {"type": "embedding", "dim": 8}}},
         "queries": {"encoders": {"history": "history_mean"}},
@@ -127,8 +161,9 @@ def test_over_an_inner_product_it_maps_the_factors() -> None:
     torch.testing.assert_close(found, vectors.vectors @ predicted.T, atol=1e-4, rtol=1e-3)
 
 
-def test_bundle_and_new_items(tmp_path: Path) -> None:
-    pipeline = fitted()
+@pytest.mark.parametrize("kernel", ["linear", "quadratic"])
+def test_bundle_and_new_items(tmp_path: Path, kernel: str) -> None:
+    pipeline = fitted(kernel=kernel)
     pipeline.save(tmp_path / "bundle")
     again = Pipeline.load(tmp_path / "bundle")
     before, after = pipeline.recommend(user="u1", k=5), again.recommend(user="u1", k=5)
