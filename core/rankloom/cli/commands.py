@@ -65,6 +65,7 @@ def _parameters(spec: ComponentSpec) -> Iterator[inspect.Parameter]:
         if name == "type":
             continue
         kind = _plain(field.annotation)
+        name = field.alias or name  # such as "json", which no pydantic field may be called
         dashed = name.replace("_", "-")
         flag = kind is bool
         option = typer.Option(
@@ -123,7 +124,7 @@ def _run(spec: ComponentSpec, given: dict[str, Any]) -> int:
     from pydantic import ValidationError
 
     for name, value in given.items():
-        if isinstance(value, str) and _is_nested(_plain(spec.config.model_fields[name].annotation)):
+        if isinstance(value, str) and _is_nested(_plain(_field(spec, name).annotation)):
             import yaml
 
             given[name] = yaml.safe_load(value)
@@ -149,6 +150,11 @@ def _run(spec: ComponentSpec, given: dict[str, Any]) -> int:
         f"Command {spec.name!r} of plugin {spec.plugin!r}: run() returned "
         f"{type(code).__name__}; return an exit code or None, and print what is to be seen."
     )
+
+
+def _field(spec: ComponentSpec, option: str) -> FieldInfo:
+    fields = spec.config.model_fields
+    return next(one for name, one in fields.items() if (one.alias or name) == option)
 
 
 def _wrong(spec: ComponentSpec, error: Any) -> str:

@@ -11,7 +11,7 @@ from rankloom.protocols.history import History
 from rankloom.protocols.ragged import RaggedIndices
 from rankloom.protocols.training import TrainData
 
-__all__ = ["HistoryStore", "training_queries"]
+__all__ = ["HistoryStore", "taken", "training_queries", "without"]
 
 
 class HistoryStore:
@@ -96,3 +96,26 @@ def training_queries(train: TrainData, limit: int) -> QueryBatch:
         users = users[torch.randperm(len(users), generator=generator)[:limit]].sort().values
     history = HistoryStore(events, train.n_users).whole(users)
     return QueryBatch(users, history, history.items, torch.zeros_like(users))
+
+
+def taken(queries: QueryBatch, items: Tensor) -> Tensor:
+    """Return ``[q, n]`` bool: which of the distinct items ``[n]`` are in the queries' histories."""
+    ordered, order = items.sort()
+    events = queries.history.items
+    at = torch.searchsorted(ordered, events.values).clamp(max=len(items) - 1)
+    inside = ordered[at] == events.values
+    out = torch.zeros(len(queries), len(items), dtype=torch.bool)
+    out[events.row_ids()[inside], order[at[inside]]] = True
+    return out
+
+
+def without(queries: QueryBatch, items: Tensor) -> QueryBatch:
+    """Return the queries with these items taken out of their histories."""
+    history = queries.history
+    keep = ~torch.isin(history.items.values, items)
+    rows = history.items.row_ids()[keep]
+    counts = torch.bincount(rows, minlength=len(queries))
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    kept = RaggedIndices(history.items.values[keep], offsets)
+    events = History(kept, history.values[keep], history.times[keep], history.rows[keep])
+    return QueryBatch(queries.users, events, kept, queries.times)

@@ -27,13 +27,14 @@ def get_host() -> Host:
 
 
 def get_command_host() -> Host:
-    """Return a host that knows every plugin command, without loading the built-in plugins.
+    """Return a host that knows every plugin command.
 
-    None of those brings a command, and ``rankloom --help`` has to be quick.
+    ``rankloom --help`` has to be quick, so of the built-in plugins only those are loaded that bring
+    commands.
     """
     if _host is not None:
         return _host
-    return Host.load(installed=[one for one in find_installed() if not one.built_in])
+    return Host.load(installed=[one for one in find_installed() if one.may_bring_commands])
 
 
 def reset_host() -> None:

@@ -22,6 +22,10 @@ __all__ = ["GROUP", "Found", "find_extra", "find_installed"]
 GROUP = f"{PROJECT}.plugins"
 
 
+#: The names of built-in plugins that bring commands end so.
+COMMANDS = "_commands"
+
+
 @dataclass(frozen=True)
 class Found:
     """A plugin that has been found and not yet imported.
@@ -44,6 +48,11 @@ class Found:
     def built_in(self) -> bool:
         """True if Rankloom itself brings it."""
         return self.distribution == PROJECT
+
+    @property
+    def may_bring_commands(self) -> bool:
+        """False for a built-in that is known to bring none: those that do are named so."""
+        return not self.built_in or self.name.endswith(COMMANDS)
 
     @property
     def origin(self) -> str:

@@ -9,7 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rankloom.protocols import History, QueryBatch, RaggedIndices
+from rankloom.data.histories import taken, without
+from rankloom.protocols import QueryBatch
 from rankloom_plugins.scorers.calibration import Judged, mean_ndcg
 from rankloom_plugins.scorers.ridge import MOST_ROWS, BlockRidge, Kernel, RidgeSettings
 
@@ -88,15 +89,15 @@ class ColdNdcg:
         self._known: dict[tuple[float | str, ...], float] = {}
         n = len(universe)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-        taken = _interactions(queries, universe)
+        hits_of_all = taken(queries, universe)
         self._folds: list[tuple[BlockRidge, dict[str, Tensor], Tensor, Judged]] = []
         for fold in range(folds):
             cold = order[fold::folds].sort().values
             warm = torch.ones(n, dtype=torch.bool)
             warm[cold] = False
-            asked = _without(queries, universe[cold])
+            asked = without(queries, universe[cold])
             _, moved, nothing = centred(base(asked, universe[warm]))
-            hits = taken[:, cold]
+            hits = hits_of_all[:, cold]
             rows = hits.any(1) & ~nothing[:, 0]
             judged = Judged(
                 torch.zeros(1, int(rows.sum()), len(cold)),
@@ -123,28 +124,6 @@ class ColdNdcg:
                 found.append(mean_ndcg([scored], torch.ones(1, dtype=torch.float64), self.k))
             self._known[key] = sum(found) / len(found)
         return self._known[key]
-
-
-def _interactions(queries: QueryBatch, universe: Tensor) -> Tensor:
-    """``[q, u]`` bool: the item is in the history."""
-    items = queries.history.items
-    at = torch.searchsorted(universe, items.values).clamp(max=len(universe) - 1)
-    inside = universe[at] == items.values
-    out = torch.zeros(len(queries), len(universe), dtype=torch.bool)
-    out[items.row_ids()[inside], at[inside]] = True
-    return out
-
-
-def _without(queries: QueryBatch, cold: Tensor) -> QueryBatch:
-    """Return the queries with these items taken out of their histories."""
-    history = queries.history
-    keep = ~torch.isin(history.items.values, cold)
-    rows = history.items.row_ids()[keep]
-    counts = torch.bincount(rows, minlength=len(queries))
-    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    items = RaggedIndices(history.items.values[keep], offsets)
-    kept = History(items, history.values[keep], history.times[keep], history.rows[keep])
-    return QueryBatch(queries.users, kept, items, queries.times)
 
 
 def choose(start: RidgeSettings, value: ColdNdcg, free: Collection[str]) -> RidgeSettings:

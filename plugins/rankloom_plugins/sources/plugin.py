@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from rankloom import ComponentConfig, component, hookimpl
 from rankloom.components import ComponentSpec
@@ -51,6 +58,11 @@ class ColumnNames(BaseModel):
     """Column of the rating or another number; a log may have none."""
     time: str | None = None
     """Column of the time; a log may have none, its order is then the file's."""
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not given: written as null it would mean that there is none."""
+        return {name: value for name, value in plain(self).items() if name in self.model_fields_set}
 
 
 class DeclaredField(BaseModel):

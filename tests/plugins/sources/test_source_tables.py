@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from rankloom.config import dump, expand, load_config
 from rankloom.data.dataset import Dataset
 from rankloom.data.fingerprint import fingerprint
 from rankloom.errors import ConfigError, DataError
@@ -74,6 +75,16 @@ def test_files_and_frames_give_the_same(tmp_path: Path, ending: str) -> None:
 def test_pandas_is_as_good_as_polars() -> None:
     made = frames(interactions=LOG.to_pandas(), items=pd.DataFrame(ITEMS.to_dict(as_series=False)))
     assert fingerprint(made) == fingerprint(frames(items=ITEMS))
+
+
+def test_a_filled_in_config_reads_the_same_columns() -> None:
+    for given in ({}, {"value": None}, {"user": "userId", "time": None}):
+        source = {"type": "tables", "columns": given}
+        config = load_config({"data": {"source": source}})
+        again = load_config(dump(config))
+        assert again == config
+        assert again.data.source.columns.model_fields_set == set(given)
+        assert load_config(expand(again)) == config
 
 
 def test_columns_can_be_named_and_fields_declared() -> None:

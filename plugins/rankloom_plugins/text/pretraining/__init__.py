@@ -1,0 +1,1 @@
+"""``rankloom pretrain``: a text model learns from the catalog before any recommender is fitted."""
