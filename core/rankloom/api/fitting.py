@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 from rankloom.api.progress import Tell
+from rankloom.api.pseudo_labels import Confidence, confidence_of, label
 from rankloom.api.run_log import RunLog
 from rankloom.config import ModelConfig, PipelineConfig
 from rankloom.data.cache import EmbeddingCache
 from rankloom.data.dataset import Dataset, HistoryRule, Phase, SplitResult
+from rankloom.data.interactions import Interactions
+from rankloom.errors import ConfigError
 from rankloom.pipeline.builder import Parts
 from rankloom.pipeline.field_encoding import Skipped
 from rankloom.pipeline.handle import ModelHandle
@@ -57,6 +60,8 @@ class FitLog:
         encoded: Values frozen encoders encoded, by model (0: they came from the cache).
         resumed: Models whose interrupted training was continued.
         skipped: Values that could not be read (``on_bad_item: skip``), each once.
+        taught: Of models with pseudo-labels, the epochs and best validation value without them.
+        confidence: What their labels were made by, and how many there were.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -64,6 +69,8 @@ class FitLog:
     encoded: dict[str, int] = field(default_factory=dict)
     resumed: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    taught: dict[str, Fitted] = field(default_factory=dict)
+    confidence: dict[str, Confidence] = field(default_factory=dict)
 
     def summary(self) -> str:
         """Return one line: the seconds, and how much had to be encoded."""
@@ -77,6 +84,10 @@ class FitLog:
             said = (
                 f"{said}; unreadable values left out: {counts} (named in log.skipped and log.jsonl)"
             )
+        for name, found in self.confidence.items():
+            said = f"{said}; pseudo-labels of {name!r}: {found.labels:,}"
+            if not found.labels:
+                said = f"{said} (the surest pairs were right in {found.precision:.0%} of cases)"
         return said
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,18 +101,42 @@ class FitLog:
                 name: {"epochs": f.epochs, "trained": f.trained, "best": f.best}
                 for name, f in self.fitted.items()
             },
+            "pseudo_labels": {
+                name: {
+                    "labels": found.labels,
+                    "precision": found.precision,
+                    "validation_pairs": found.pairs,
+                    "threshold": found.threshold if found.pairs else None,
+                    "epochs_without": self.taught[name].epochs,
+                    "best_without": self.taught[name].best,
+                }
+                for name, found in self.confidence.items()
+            },
         }
 
     @staticmethod
     def from_dict(found: Mapping[str, Any]) -> FitLog:
         """Return the log that :meth:`to_dict` wrote; values after each validation are not kept."""
-        models = found.get("models", {})
+        models, labelled = found.get("models", {}), found.get("pseudo_labels", {})
         return FitLog(
             dict(found.get("fit_seconds", {})),
             {name: Fitted(f["epochs"], f["trained"], f["best"], []) for name, f in models.items()},
             dict(found.get("values_encoded", {})),
             list(found.get("resumed", [])),
             [Skipped(**one) for one in found.get("skipped", [])],
+            {
+                name: Fitted(one["epochs_without"], one["epochs_without"], one["best_without"], [])
+                for name, one in labelled.items()
+            },
+            {
+                name: Confidence(
+                    float("inf") if one["threshold"] is None else one["threshold"],
+                    one["precision"],
+                    one["validation_pairs"],
+                    one["labels"],
+                )
+                for name, one in labelled.items()
+            },
         )
 
 
@@ -205,11 +240,7 @@ class Fitter:
             if hasattr(encoder, "fit_features"):
                 encoder.fit_features(table.features[key].select(rows))
         if model.tasks:
-            fitted = self._train(name, config, train, validation, epochs)
-            chosen = self.log.fitted.get(name)
-            if epochs is not None and chosen is not None:  # what the epochs were chosen by
-                fitted = replace(fitted, best=chosen.best, history=chosen.history)
-            self.log.fitted[name] = fitted
+            self.log.fitted[name] = self._taught(name, config, train, validation, epochs)
         table.refresh()
 
     def _report(self, skipped: list[Skipped]) -> None:
@@ -221,6 +252,39 @@ class Fitter:
                 if self.lines is not None:
                     self.lines("skipped", asdict(one))
 
+    def _taught(
+        self,
+        name: str,
+        config: ModelConfig,
+        train: TrainData,
+        validation: Phase | None,
+        epochs: int | None,
+    ) -> Fitted:
+        """Train a model; with pseudo-labels, train it, ask it, and train it anew."""
+        settings = config.training.pseudo_labels
+        phase = "refit" if validation is None else "fit"
+        if settings is None:
+            fitted = self._train(name, config, train, validation, epochs, phase)
+            return _chosen_by(fitted, epochs, self.log.fitted.get(name))
+        model, table = self.parts.models[name], self.parts.tables[name]
+        fresh = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+        alone = None if epochs is None else self.log.taught[name].epochs
+        teacher = self._train(name, config, train, validation, alone, f"{phase}-teacher")
+        self.log.taught[name] = _chosen_by(teacher, epochs, self.log.taught.get(name))
+        table.refresh()
+        handle, size = ModelHandle(model, table), self.config.evaluation.block_size
+        if validation is not None:
+            queries = PhaseQueries(self.dataset, validation, self.parts.query_fields)
+            self.log.confidence[name] = confidence_of(handle, queries, settings, size)
+        found = self.log.confidence[name]
+        labels = label(handle, train, self.parts.query_fields, settings, found, size)
+        self.log.confidence[name] = replace(found, labels=len(labels))
+        if self.lines is not None:
+            self.lines("pseudo_labels", {"model": name, "phase": phase, "labels": len(labels)})
+        model.load_state_dict(fresh)
+        fitted = self._train(name, config, train, validation, epochs, phase, labels)
+        return _chosen_by(fitted, epochs, self.log.fitted.get(name))
+
     def _train(
         self,
         name: str,
@@ -228,6 +292,8 @@ class Fitter:
         train: TrainData,
         validation: Phase | None,
         epochs: int | None,
+        phase: str,
+        labels: Interactions | None = None,
     ) -> Fitted:
         model, table = self.parts.models[name], self.parts.tables[name]
         settings = config.training
@@ -238,14 +304,17 @@ class Fitter:
             queries = PhaseQueries(self.dataset, validation, self.parts.query_fields)
             handle, size = ModelHandle(model, table), self.config.evaluation.block_size
             validate = Validator(handle, queries, settings, self.parts.watched[name], size)
-        feed = self._feed(name, train)
+        feed = self._feed(name, config, train, labels)
         batches = Batches(feed, settings.batch_size, self.config.seed)
-        directory = self.directory / ("refit" if validation is None else "fit") / name
+        directory = self.directory / phase / name
         if self.resume and (directory / "last.ckpt").exists() and name not in self.log.resumed:
             self.log.resumed.append(name)
+        universe = train.universe.clone()
+        if labels is not None:
+            universe[labels.items] = True
         return run(
             model,
-            ModelLoss(model, table, train.universe),
+            ModelLoss(model, table, universe),
             batches,
             settings,
             self.config.trainer,
@@ -255,21 +324,30 @@ class Fitter:
             progress=self.progress,
             resume=self.resume,
             epochs=epochs,
-            on_epoch=self._log_of(name, "refit" if validation is None else "fit"),
+            on_epoch=self._log_of(name, phase),
         )
 
     def _log_of(self, name: str, phase: str) -> OnEpoch | None:
         return None if self.lines is None else partial(self.lines, "epoch", model=name, phase=phase)
 
-    def _feed(self, name: str, train: TrainData) -> Feed:
+    def _feed(
+        self, name: str, config: ModelConfig, train: TrainData, labels: Interactions | None
+    ) -> Feed:
         model = self.parts.models[name]
         rated = any(task.objective.target == "rating" for task in model.tasks)
         rule = self.history_rule(rated)
-        if model.causal and rule == "before" and not rated:
+        labelled = config.training.pseudo_labels is not None
+        if labelled and rated:
+            raise ConfigError(
+                f"models.{name}.training.pseudo_labels: they are further positives, and {name!r} "
+                "learns from ratings. Leave them out, or use an objective on positives."
+            )
+        # Labels are nobody's next event, so a causal model is then trained on pairs as well.
+        if model.causal and rule == "before" and not rated and not labelled:
             encoders = [model.queries.encoders[key] for key in model.history]
             lengths = [n for e in encoders if (n := getattr(e, "max_length", None))]
             return SequenceFeed(train, self.parts.query_fields, min(lengths, default=None))
-        return PairFeed(train, self.parts.query_fields, rule, rated)
+        return PairFeed(train, self.parts.query_fields, rule, rated, labels)
 
     def history_rule(self, rated: bool) -> HistoryRule:
         """``data.history``, or its default: the split's own, ``others`` for ratings."""
@@ -302,6 +380,13 @@ class Fitter:
         self.log.seconds[key] = self.log.seconds.get(key, 0.0) + spent
         if self.tell is not None and what is not None:
             self.tell(what, 1, 1)
+
+
+def _chosen_by(fitted: Fitted, epochs: int | None, before: Fitted | None) -> Fitted:
+    """Return a refit with what its epochs were chosen by; a first fit as it is."""
+    if epochs is None or before is None:
+        return fitted
+    return replace(fitted, best=before.best, history=before.history)
 
 
 #: What comes before training by gradients, in this order.

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from rankloom.config.loader import dump, expand, load_config
-from rankloom.config.models import ModelConfig, TaskConfig, TowerConfig, TrainingConfig
+from rankloom.config.models import (
+    ModelConfig,
+    PseudoLabelsConfig,
+    TaskConfig,
+    TowerConfig,
+    TrainingConfig,
+)
 from rankloom.config.pipeline import PipelineConfig
 from rankloom.config.refs import (
     EncoderRef,
@@ -33,6 +39,7 @@ __all__ = [
     "PipelineConfig",
     "PolicyRef",
     "PositiveConfig",
+    "PseudoLabelsConfig",
     "RetrieverRef",
     "SamplerRef",
     "ScorerRef",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -20,7 +20,14 @@ from rankloom.config.refs import (
 )
 from rankloom.errors import did_you_mean
 
-__all__ = ["RATING_ERRORS", "ModelConfig", "TaskConfig", "TowerConfig", "TrainingConfig"]
+__all__ = [
+    "RATING_ERRORS",
+    "ModelConfig",
+    "PseudoLabelsConfig",
+    "TaskConfig",
+    "TowerConfig",
+    "TrainingConfig",
+]
 
 
 #: Measures of predicted ratings that training may watch, beside every metric that is installed.
@@ -111,6 +118,18 @@ def _type_of(objective: Any) -> str:
     return name.replace(".", "_") if isinstance(name, str) and name else "task"
 
 
+class PseudoLabelsConfig(Section):
+    """Self-training: a model is trained, and once more with what it is then sure of."""
+
+    confidence: float = Field(default=0.3, gt=0, lt=1)
+    """A pair becomes a label where, among validation pairs with such a score or a higher one, this
+    share were positives."""
+    most: int = Field(default=10, ge=1)
+    """Labels of a user, at most."""
+    items: Literal["known", "catalog"] = "known"
+    """Label items with training positives alone, or those that nobody has touched too."""
+
+
 class TrainingConfig(Section):
     """How a model is trained by gradients."""
 
@@ -131,6 +150,9 @@ class TrainingConfig(Section):
     """Largest norm of the gradient; default: no limit."""
     evaluate_every: int = Field(default=1, ge=1)
     """Epochs between evaluations."""
+    pseudo_labels: PseudoLabelsConfig | None = None
+    """Train once more with what the trained model is sure of as further positives; the model is
+    then trained on pairs of query and item, causal or not. Null: do not."""
 
 
 class ModelConfig(Section):

@@ -45,6 +45,17 @@ class Interactions:
             self.timed,
         )
 
+    def followed_by(self, more: Interactions) -> Interactions:
+        """Return these rows and then those of ``more``."""
+        return Interactions(
+            torch.cat([self.users, more.users]),
+            torch.cat([self.items, more.items]),
+            torch.cat([self.values, more.values]),
+            torch.cat([self.times, more.times]),
+            torch.cat([self.rows, more.rows]),
+            self.timed,
+        )
+
     def order(self) -> Tensor:
         """``[n]`` positions sorted by (user, time, source row)."""
         keys = (self.rows.numpy(), self.times.numpy(), self.users.numpy())

@@ -12,6 +12,7 @@ from torch.utils.data import IterableDataset
 
 from rankloom.data.dataset import HistoryRule
 from rankloom.data.histories import HistoryStore
+from rankloom.data.interactions import Interactions
 from rankloom.pipeline.query_fields import QueryFields
 from rankloom.protocols import History, QueryBatch, RaggedIndices, TrainData
 
@@ -135,15 +136,23 @@ class PairFeed:
         rule: ``before`` (strictly earlier) or ``others`` (all others).
         rated: Every row with a value is a target, else every positive. Objectives that learn from
             positives alone then count those among the targets.
+        extra: Further targets, which are in nobody's history.
     """
 
     def __init__(
-        self, train: TrainData, fields: QueryFields, rule: HistoryRule, rated: bool
+        self,
+        train: TrainData,
+        fields: QueryFields,
+        rule: HistoryRule,
+        rated: bool,
+        extra: Interactions | None = None,
     ) -> None:
         self.fields = fields
         self.rule = rule
         keep = ~train.interactions.values.isnan() if rated else train.positive
         self.rows = train.interactions.select(keep)
+        if extra is not None:
+            self.rows = self.rows.followed_by(extra)
         self.positive = train.positive[keep] if rated else None
         self.store = HistoryStore(train.interactions.select(train.positive), train.n_users)
 

@@ -103,6 +103,8 @@ def run(
     monitored = validate is not None and epochs is None
     judge = validate if monitored else None
     training = TrainingModule(module, loss, settings, judge, seed, on_epoch)
+    # Lightning keeps the mode a module is in, and whoever was trained before is in evaluation mode.
+    training.train()
     last, best = directory / "last.ckpt", directory / "best.ckpt"
     done = 0
     if resume and last.exists():

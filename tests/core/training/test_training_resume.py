@@ -14,8 +14,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from rankloom.config import TrainingConfig
 from rankloom.errors import DataError
 from rankloom.training.checkpoints import read_checkpoint
+from rankloom.training.run import run
 
 from .trained import Job
 
@@ -77,6 +79,20 @@ def test_patience_goes_on_where_it_was(tmp_path: Path) -> None:
     once_more = job()
     assert once_more.run(tmp_path / "broken") == unbroken  # nothing is left to do
     _exact(once_more, whole)
+
+
+def test_a_module_that_was_trained_before_trains_with_dropout_again(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5))
+    modes: list[bool] = []
+
+    def loss(batch: Tensor) -> Tensor:
+        modes.append(module[1].training)
+        return module(batch).square().mean()
+
+    for name in ("fit", "refit"):
+        run(module, loss, [torch.ones(4, 2)], TrainingConfig(epochs=1), {}, tmp_path / name)
+        assert not module.training
+    assert modes == [True, True]
 
 
 class Bomb:

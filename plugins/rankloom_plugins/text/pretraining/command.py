@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -87,9 +88,10 @@ class Pretrain:
             DataError: There are too few texts.
         """
         report = self.pretrain()
-        print(
+        text = (
             json.dumps(report, indent=2) if self.config.as_json else render(report, self.config.out)
-        )  # noqa: T201
+        )
+        sys.stdout.write(f"{text}\n")
         return 0
 
     def pretrain(self) -> dict[str, Any]:
@@ -269,7 +271,6 @@ class Pretrain:
             monitor=objective.monitor,
             gradient_clip=1.0,
         )
-        objective.module.train()
         chosen_by = self._batches(feeds["validation"])
         return run(
             objective.module,
