@@ -109,7 +109,10 @@ class Pretrain:
         module = model.objective.module
         weights = sum(one.numel() for one in module.parameters())
         trained = sum(one.numel() for one in module.parameters() if one.requires_grad)
-        before = None if model.source is None else self._judge(model.objective, feeds["held_out"])
+        before = validation = None
+        if model.source is not None:
+            before = self._judge(model.objective, feeds["held_out"])
+            validation = model.objective.judge(self._batches(feeds["validation"]), 1)
         self.out.mkdir(parents=True, exist_ok=True)
         write_json(self.out / REPORT, {"settings": self._settings(), "done": False})
         started = time.perf_counter()
@@ -133,6 +136,7 @@ class Pretrain:
             "minutes": minutes,
             "measure": model.objective.measure,
             "new_head": model.new_head,
+            "validation_before": validation,
             "validation": fitted.history,
             "before": before,
             "after": after,
