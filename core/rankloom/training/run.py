@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from rankloom.config import TrainingConfig
 from rankloom.training.callbacks import Bar, Epochs, Patience, csv_logger, quiet
 from rankloom.training.checkpoints import check_fits, read_checkpoint
+from rankloom.training.compiling import Compiled
 from rankloom.training.module import OWN, OnEpoch, TrainingModule, Validate
 from rankloom.training.terms import LossFunction
 from rankloom.training.trainer_options import check_trainer, complete
@@ -115,6 +116,8 @@ def run(
         for stale in (last, best):
             stale.unlink(missing_ok=True)
     hooks = _hooks(batches, settings, directory, monitored)
+    if settings.compile:
+        hooks.append(Compiled(settings.compile))
     if progress:
         hooks.append(Bar())
     with warnings.catch_warnings():
