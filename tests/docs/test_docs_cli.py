@@ -17,7 +17,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
 def command_lines(page: Path) -> list[str]:
-    text = page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     fenced = re.findall(r"^rankloom .*$", text, re.MULTILINE)
     inline = re.findall(r"`(rankloom [^`]*)`", text)
     return [re.split(r"\s+#|\.\.\.", line)[0].strip() for line in [*fenced, *inline]]
@@ -25,6 +25,7 @@ def command_lines(page: Path) -> list[str]:
 
 def check(line: str) -> None:
     command: Any = get_command(app)
+    command.list_commands(None)  # which finds those of plugins too
     words = shlex.split(line)[1:]
     known = {name for parameter in command.params for name in parameter.opts}
     rest = iter(words)
@@ -54,6 +55,7 @@ def test_readme_names_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     quickstart = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     commands: Any = get_command(app)
+    commands.list_commands(None)
     missing = [
         name
         for name in commands.commands

@@ -46,6 +46,7 @@ def test_what_is_compiled_is_what_has_a_forward_and_trains() -> None:
     assert list(compilable(module)) == [module.first, module.second]
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own tracing
 def test_compiled_training_is_the_same_and_leaves_nothing(tmp_path: Path) -> None:
     plain, compiled = trained(tmp_path / "a", False), trained(tmp_path / "b", True)
     assert not any(plain.compiled)
