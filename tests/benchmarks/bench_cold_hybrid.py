@@ -45,6 +45,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "ridge: genres, year, words": PLAIN,
     "TF-IDF alone": {"words": {"type": "tfidf", "field": "title_genres"}},
     "MiniLM frozen alone": {"text": TEXT},
+    "ridge + MiniLM in 8 bits": {**PLAIN, "text": {**TEXT, "compress": {"weights": "int8"}}},
 }
 
 
@@ -100,13 +101,14 @@ def main() -> None:
                 f"{row}: {metric} {by_draw:.4f} (mean of the draws); per user {interval.mean:.4f} "
                 f"[{interval.low:.4f}, {interval.high:.4f}], n = {result.n}"
             )
-    first, second = list(ROWS)[:2]
-    for metric in ("ndcg@20", "recall@20"):
-        difference = paired_difference(mean[first].values[metric], mean[second].values[metric])
-        print(
-            f"{first} less {second}: {metric} {difference.difference:+.4f} "
-            f"[{difference.low:+.4f}, {difference.high:+.4f}]"
-        )
+    first, second, *_, eight = ROWS
+    for one, two in ((first, second), (eight, first)):
+        for metric in ("ndcg@20", "recall@20"):
+            difference = paired_difference(mean[one].values[metric], mean[two].values[metric])
+            print(
+                f"{one} less {two}: {metric} {difference.difference:+.4f} "
+                f"[{difference.low:+.4f}, {difference.high:+.4f}]"
+            )
 
 
 if __name__ == "__main__":

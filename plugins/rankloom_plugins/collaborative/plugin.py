@@ -12,6 +12,7 @@ from rankloom import ComponentConfig, ComponentSpec, component, hookimpl
 __all__ = [
     "CooccurrenceConfig",
     "EaseConfig",
+    "IalsConfig",
     "MarkovConfig",
     "PopularityConfig",
     "register_scorers",
@@ -34,6 +35,21 @@ class EaseConfig(ComponentConfig):
     """Ridge strength; larger smooths more. The default was chosen on ML-100K."""
     max_items: int = Field(default=30_000, ge=1)
     """Largest training universe to fit: memory grows with its square (24 bytes a pair of items)."""
+
+
+class IalsConfig(ComponentConfig):
+    """iALS: factors of users and items by alternating least squares (extra ``ials``)."""
+
+    type: Literal["ials"] = "ials"
+    """The component's registered name."""
+    factors: int = Field(default=64, ge=1)
+    """Width of the factors."""
+    confidence: float = Field(default=3.0, ge=1)
+    """Weight of a pair that was taken, where one that was not weighs 1."""
+    l2: float = Field(default=30.0, gt=0)
+    """Ridge strength of the factors. The defaults were chosen on ML-100K's validation part."""
+    iterations: int = Field(default=15, ge=1)
+    """Rounds of solving for users and then for items."""
 
 
 class CooccurrenceConfig(ComponentConfig):
@@ -74,11 +90,12 @@ class MarkovConfig(ComponentConfig):
 
 @hookimpl
 def register_scorers() -> Sequence[ComponentSpec]:
-    """Register popularity, EASE, co-occurrence and Markov."""
+    """Register popularity, EASE, iALS, co-occurrence and Markov."""
     family = "rankloom_plugins.collaborative"
     return [
         component(PopularityConfig, f"{family}.popularity:Popularity"),
         component(EaseConfig, f"{family}.ease:Ease"),
+        component(IalsConfig, f"{family}.ials:Ials", extras=("ials",)),
         component(CooccurrenceConfig, f"{family}.cooccurrence:Cooccurrence"),
         component(MarkovConfig, f"{family}.markov:Markov"),
     ]

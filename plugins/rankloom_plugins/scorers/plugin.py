@@ -89,7 +89,7 @@ class RidgeMapConfig(ComponentConfig):
     """Weights of the encoders' blocks; default: chosen likewise, else equal."""
     kernel: Literal["linear", "quadratic"] | None = None
     """How alike two items are: by features, or by pairs of features too (for 4,096 training items
-    at most); default: chosen likewise, else ``linear``."""
+    at most); default: chosen likewise up to 2,048 training items, else ``linear``."""
     damping: float | None = Field(default=None, ge=0, le=1)
     """Scores of training items are divided by their spread to this power, since much asked-for
     items vary most; default: 0 or 0.5, chosen likewise."""

@@ -72,6 +72,9 @@ class BlockRidge:
 
     Args:
         blocks: By name, ``[u, d_b]``, all of one type.
+
+    Attributes:
+        x: ``[u, d]``: the blocks side by side.
     """
 
     def __init__(self, blocks: Mapping[str, Tensor]) -> None:
@@ -80,9 +83,9 @@ class BlockRidge:
         self.widths = [block.shape[1] for block in self.blocks.values()]
         self.n_rows = next(iter(self.blocks.values())).shape[0]
         self.by_features = sum(self.widths) <= self.n_rows
-        self._x = torch.cat(list(self.blocks.values()), dim=1)
+        self.x = torch.cat(list(self.blocks.values()), dim=1)
         if self.by_features:
-            self._gram = self._x.T @ self._x
+            self._gram = self.x.T @ self.x
         self._products: dict[str, Tensor] = {}
 
     def operator(self, settings: RidgeSettings, new: Mapping[str, Tensor]) -> Tensor:
@@ -92,15 +95,22 @@ class BlockRidge:
             settings: Strength, weights and kernel.
             new: Blocks of the new rows.
         """
-        if self.by_features and settings.kernel == "linear":
-            contents = torch.cat([new[name] for name in self.names], dim=1)
-            return self._x @ self._weights(settings, contents.T)
+        if self.linear_in_features(settings):
+            return self.x @ self.weights(settings, new)
         shares = settings.shares(self.names)
         cross = sum(
             shares[name] * (self.blocks[name] @ new[name].T) for name in self.names if shares[name]
         )
         cross = torch.as_tensor(cross)
         return self._solve(settings, _quadratic(cross) if settings.kernel != "linear" else cross)
+
+    def linear_in_features(self, settings: RidgeSettings) -> bool:
+        """Whether :meth:`weights` is the cheaper way to :meth:`operator`."""
+        return self.by_features and settings.kernel == "linear"
+
+    def weights(self, settings: RidgeSettings, new: Mapping[str, Tensor]) -> Tensor:
+        """Return ``[d, c]``: times the rows' features ``x`` it is the operator."""
+        return self._weights(settings, torch.cat([new[name] for name in self.names], dim=1).T)
 
     def matrix(self, settings: RidgeSettings, scale: Tensor) -> RidgeMatrix:
         """Return the regression as float32.
@@ -113,7 +123,7 @@ class BlockRidge:
             whole = (scale[:, None] * self._map(settings)).float()
             parts = torch.split(whole, self.widths, dim=1)
             return RidgeMatrix(dict(zip(self.names, parts, strict=True)))
-        eye = torch.eye(self.n_rows, dtype=self._x.dtype)
+        eye = torch.eye(self.n_rows, dtype=self.x.dtype)
         inverse = (scale[:, None] * self._solve(settings, eye)).float()
         rows = {name: block.float() for name, block in self.blocks.items()}
         return RidgeMatrix({}, inverse, rows, settings.shares(self.names))
@@ -121,14 +131,14 @@ class BlockRidge:
     def _map(self, settings: RidgeSettings) -> Tensor:
         """``[u, d]``; times a new row's features it is that row's column of ``operator``."""
         if self.by_features:
-            return self._x @ self._weights(settings, torch.eye(self._x.shape[1]).to(self._x))
-        return self._solve(settings, self._x * self._scale(settings))
+            return self.x @ self._weights(settings, torch.eye(self.x.shape[1]).to(self.x))
+        return self._solve(settings, self.x * self._scale(settings))
 
     def _scale(self, settings: RidgeSettings) -> Tensor:
         """``[d]``: each feature's weight, its block's share."""
         shares = settings.shares(self.names)
         parts = [
-            self._x.new_full((width,), shares[name])
+            self.x.new_full((width,), shares[name])
             for name, width in zip(self.names, self.widths, strict=True)
         ]
         return torch.cat(parts)

@@ -12,7 +12,7 @@ from torch import Tensor
 from rankloom.data.histories import taken, without
 from rankloom.protocols import QueryBatch
 from rankloom_plugins.scorers.calibration import Judged, mean_ndcg
-from rankloom_plugins.scorers.ridge import MOST_ROWS, BlockRidge, Kernel, RidgeSettings
+from rankloom_plugins.scorers.ridge import BlockRidge, Kernel, RidgeSettings
 
 __all__ = ["STRENGTHS", "ColdNdcg", "centred", "choose", "damped"]
 
@@ -21,6 +21,8 @@ STRENGTHS = (3.0, 5.0, 1.0, 10.0, 0.3, 30.0)
 WEIGHTS = (1.0, 0.3, 3.0, 0.0)
 KERNELS: tuple[Kernel, ...] = ("linear", "quadratic")
 DAMPINGS = (0.0, 0.5)
+#: With more rows the quadratic kernel is not tried unasked: each try would take seconds.
+FEW_ROWS = 2048
 #: An improvement below this is chance.
 MARGIN = 1e-4
 
@@ -53,6 +55,34 @@ def damped(moved: Tensor, power: float) -> Tensor:
     spread = moved.double().square().mean(0).sqrt()
     ratio = spread.mean() / spread.clamp(min=1e-12)
     return ratio.clamp(0.05, 20.0) ** power
+
+
+class _Fold:
+    """Some training items made cold.
+
+    Args:
+        ridge: Over the others.
+        new: Blocks of the cold ones.
+        moved: ``[q, u]`` the other scorer's scores of the others, about their means.
+        hits: ``[q, c]`` bool: what the users did with the cold ones.
+    """
+
+    def __init__(
+        self, ridge: BlockRidge, new: Mapping[str, Tensor], moved: Tensor, hits: Tensor
+    ) -> None:
+        self.ridge, self.new, self.moved, self.hits = ridge, new, moved, hits
+        self._products: dict[float, Tensor] = {}
+
+    def scores(self, settings: RidgeSettings) -> Tensor:
+        """Return ``[q, c]``: what the ridge says of the cold items."""
+        if not self.ridge.linear_in_features(settings):
+            return self._targets(settings) @ self.ridge.operator(settings, self.new)
+        if settings.damping not in self._products:
+            self._products[settings.damping] = self._targets(settings) @ self.ridge.x
+        return self._products[settings.damping] @ self.ridge.weights(settings, self.new)
+
+    def _targets(self, settings: RidgeSettings) -> Tensor:
+        return self.moved * damped(self.moved, settings.damping).to(self.moved)
 
 
 class ColdNdcg:
@@ -90,7 +120,7 @@ class ColdNdcg:
         n = len(universe)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
         hits_of_all = taken(queries, universe)
-        self._folds: list[tuple[BlockRidge, dict[str, Tensor], Tensor, Judged]] = []
+        self._folds: list[_Fold] = []
         for fold in range(folds):
             cold = order[fold::folds].sort().values
             warm = torch.ones(n, dtype=torch.bool)
@@ -99,16 +129,10 @@ class ColdNdcg:
             _, moved, nothing = centred(base(asked, universe[warm]))
             hits = hits_of_all[:, cold]
             rows = hits.any(1) & ~nothing[:, 0]
-            judged = Judged(
-                torch.zeros(1, int(rows.sum()), len(cold)),
-                torch.ones(int(rows.sum()), len(cold), dtype=torch.bool),
-                hits[rows],
-                hits[rows].sum(1),
-            )
             # Single precision is exact enough to choose by, and twice as fast.
             ridge = BlockRidge({name: block[warm].float() for name, block in blocks.items()})
             new = {name: block[cold].float() for name, block in blocks.items()}
-            self._folds.append((ridge, new, moved[rows], judged))
+            self._folds.append(_Fold(ridge, new, moved[rows], hits[rows]))
 
     def __call__(self, settings: RidgeSettings) -> float:
         """Return the NDCG, the mean over folds."""
@@ -117,11 +141,11 @@ class ColdNdcg:
         key = (settings.l2, settings.kernel, settings.damping, *weights)
         if key not in self._known:
             found = []
-            for ridge, new, moved, judged in self._folds:
-                scale = damped(moved, settings.damping).to(moved)
-                z = ((moved * scale) @ ridge.operator(settings, new))[None]
-                scored = Judged(z, judged.allowed, judged.hits, judged.n_targets)
-                found.append(mean_ndcg([scored], torch.ones(1, dtype=torch.float64), self.k))
+            for fold in self._folds:
+                everything = torch.ones_like(fold.hits)
+                z = fold.scores(settings)[None]
+                judged = Judged(z, everything, fold.hits, fold.hits.sum(1))
+                found.append(mean_ndcg([judged], torch.ones(1, dtype=torch.float64), self.k))
             self._known[key] = sum(found) / len(found)
         return self._known[key]
 
@@ -153,7 +177,7 @@ def _changes(value: ColdNdcg, free: Collection[str]) -> Iterator[_Change]:
         yield lambda now: [replace(now, l2=l2) for l2 in STRENGTHS]
     for name in names if "weights" in free and len(names) > 1 else []:
         yield partial(_reweighted, names=names, name=name)
-    if "kernel" in free and value.n_rows <= MOST_ROWS:
+    if "kernel" in free and value.n_rows <= FEW_ROWS:
         yield lambda now: [replace(now, kernel=kernel) for kernel in KERNELS]
     if "damping" in free:
         yield lambda now: [replace(now, damping=power) for power in DAMPINGS]
