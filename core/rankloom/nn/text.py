@@ -249,7 +249,8 @@ class TextModel:
         *,
         run: Run | None = None,
         precision: Precision = "float32",
-    ) -> Tensor:
+        keep: int = 0,
+    ) -> tuple[Tensor, Tensor]:
         """Encode tokenised texts in batches of like length, without gradients.
 
         Args:
@@ -259,19 +260,23 @@ class TextModel:
             batch_size: Texts of a batch.
             run: Stands in for the network (compressed ones do).
             precision: What the network computes in.
+            keep: How many tokens' states are wanted too.
 
         Returns:
-            ``[n, hidden_size]`` float32 on the device of ``ids``; zero for a row without tokens.
+            Vectors ``[n, hidden_size]`` and states ``[n, keep, hidden_size]``, float32 on the
+            device of ``ids``; zero for a row without tokens.
         """
         if run is None:
             network = self.network.to(ids.device)
             run = runner(network)
         # The result is made outside inference mode: its tensors may not be saved for a backward
         # pass.
-        out = torch.zeros(ids.shape[0], self.hidden_size, device=ids.device)
+        n, width = ids.shape[0], self.hidden_size
+        vectors = torch.zeros(n, width, device=ids.device)
+        states = torch.zeros(n, keep, width, device=ids.device)
         with torch.inference_mode(), autocast(precision, ids.device):
-            found = encode_tokens(run, ids, mask, settings, batch_size, self.hidden_size)
-        return out.copy_(found)
+            found = encode_tokens(run, ids, mask, settings, batch_size, width, keep)
+        return vectors.copy_(found[0]), states.copy_(found[1])
 
 
 def runner(network: nn.Module) -> Run:
@@ -285,8 +290,14 @@ def runner(network: nn.Module) -> Run:
 
 
 def encode_tokens(
-    run: Run, ids: Tensor, mask: Tensor, settings: TextSettings, batch_size: int, width: int
-) -> Tensor:
+    run: Run,
+    ids: Tensor,
+    mask: Tensor,
+    settings: TextSettings,
+    batch_size: int,
+    width: int,
+    keep: int = 0,
+) -> tuple[Tensor, Tensor]:
     """Encode tokenised texts in batches of like length; gradients flow where they are on.
 
     Args:
@@ -296,30 +307,45 @@ def encode_tokens(
         settings: Pooling and normalisation.
         batch_size: Texts of a batch.
         width: Width of token vectors.
+        keep: The states of so many tokens are returned too, of the first window's alone.
 
     Returns:
-        ``[n, width]`` float32; zero for a row without tokens.
+        Vectors ``[n, width]`` and states ``[n, keep, width]``, float32; zero where there is no
+        token.
     """
     if ids.dim() == 3:
         flat = TextSettings(settings.max_length, settings.pooling, False)
-        rows = encode_tokens(run, ids.flatten(0, 1), mask.flatten(0, 1), flat, batch_size, width)
+        parts = encode_tokens(
+            run, ids.flatten(0, 1), mask.flatten(0, 1), flat, batch_size, width, keep
+        )
         there = mask.any(2)
-        whole = rows.view(*there.shape, width).sum(1) / there.sum(1, keepdim=True).clamp(min=1)
-        return F.normalize(whole, dim=1) if settings.normalize else whole
+        rows = parts[0].view(*there.shape, width)
+        whole = rows.sum(1) / there.sum(1, keepdim=True).clamp(min=1)
+        first = parts[1].view(*there.shape, keep, width)[:, 0]
+        return (F.normalize(whole, dim=1) if settings.normalize else whole), first
     lengths = mask.sum(1)
     there = torch.nonzero(lengths > 0)[:, 0]
+    n = ids.shape[0]
+    out = torch.zeros(n, width, device=ids.device)
+    out_states = torch.zeros(n, keep, width, device=ids.device)
     if not len(there):
-        return torch.zeros(ids.shape[0], width, device=ids.device)
-    parts, order = [], []
+        return out, out_states
+    pooled, states, order = [], [], []
     for batch in length_batches(lengths[there], batch_size):
         rows = there[batch]
         longest = int(lengths[rows[0]])
         kept = mask[rows, :longest]
-        vectors = pool(run(ids[rows, :longest], kept).float(), kept, settings.pooling)
-        parts.append(F.normalize(vectors, dim=1) if settings.normalize else vectors)
+        found = run(ids[rows, :longest], kept).float()
+        vectors = pool(found, kept, settings.pooling)
+        pooled.append(F.normalize(vectors, dim=1) if settings.normalize else vectors)
+        if keep:
+            real = (found * kept[:, :, None])[:, :keep]
+            states.append(F.pad(real, (0, 0, 0, keep - real.shape[1])))
         order.append(rows)
-    out = torch.zeros(ids.shape[0], width, device=ids.device)
-    return out.index_copy(0, torch.cat(order), torch.cat(parts))
+    at = torch.cat(order)
+    if keep:
+        out_states = out_states.index_copy(0, at, torch.cat(states))
+    return out.index_copy(0, at, torch.cat(pooled)), out_states
 
 
 def _windowed(out: Any, n: int, windows: int) -> tuple[Tensor, Tensor]:

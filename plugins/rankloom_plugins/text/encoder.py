@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from rankloom.errors import BundleError
 from rankloom.nn.pooling import Pooling
@@ -97,6 +98,8 @@ class TextEncoder(nn.Module):
         digest.update(self.text.digest().encode())
         compressed = self.config.compress is not None and self.config.compress.weights
         said = {**asdict(self.settings), "precision": self.precision, "weights": compressed}
+        if self.config.tokens:
+            said["tokens"] = self.config.tokens
         digest.update(json.dumps(said, sort_keys=True).encode())
         for name in _TOKENIZER_FILES:
             path = self.text.folder / name
@@ -147,19 +150,30 @@ class TextEncoder(nn.Module):
     def precompute(self, features: Features) -> Features:
         """Run the frozen network: ``vector [n, hidden_size]``, zero where missing.
 
-        What trains is left to ``forward``: the input.
+        With ``tokens``, the tokens' states stand behind it, and then which of them are there: the
+        cache keeps one vector a value. What trains is left to ``forward``: the input.
         """
         if self.expensive:
             return features
-        vectors = self.text.vectors(
+        vectors, states = self.text.vectors(
             features["input_ids"],
             features["attention_mask"],
             self.settings,
             self.config.batch_size,
             run=self._compressed(),
             precision=self.precision,
+            keep=self.config.tokens,
         )
+        if self.config.tokens:
+            real = self._real(features).to(vectors.dtype)
+            vectors = torch.cat([vectors, states.flatten(1), real], dim=1)
         return Features({"vector": vectors}, features.present)
+
+    def _real(self, features: Features) -> Tensor:
+        """``[n, tokens]`` bool: which of the kept tokens are there, of the first window."""
+        mask = features["attention_mask"]
+        mask = (mask[:, 0] if mask.dim() == 3 else mask)[:, : self.config.tokens]
+        return F.pad(mask, (0, self.config.tokens - mask.shape[1])).bool()
 
     def _compressed(self) -> Run | None:
         wanted = self.config.compress
@@ -170,24 +184,32 @@ class TextEncoder(nn.Module):
         return self._int8
 
     def forward(self, features: Features) -> Encoded:
-        """Return the (mapped) vectors ``[n, dim]``."""
+        """Return the (mapped) vectors ``[n, dim]``, with ``tokens [n, t, dim]`` if any are kept."""
+        keep = self.config.tokens
         if not self.expensive:
-            vectors = features["vector"]
+            width = self.text.hidden_size
+            parts = torch.split(features["vector"], [width, keep * width, keep], dim=1)
+            vectors, behind, there = parts
+            states, real = behind.unflatten(1, (keep, width)), there > 0
         else:
             if self.network is None:
                 self.load()
             assert self.network is not None
-            vectors = encode_tokens(
+            vectors, states = encode_tokens(
                 runner(self.network),
                 features["input_ids"],
                 features["attention_mask"],
                 self.settings,
                 self.config.batch_size,
                 self.text.hidden_size,
+                keep,
             )
+            real = self._real(features)
         if self.reduce is not None:
             vectors = self.reduce(vectors)
-        return Encoded(self.project(vectors))
+        if not keep:
+            return Encoded(self.project(vectors))
+        return Encoded(self.project(vectors), self.project(states), real)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the session of ONNX Runtime out: a copy makes its own."""

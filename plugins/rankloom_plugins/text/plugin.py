@@ -107,6 +107,9 @@ class TextModelConfig(EncoderConfig):
     """Longer texts: cut, or the mean over windows of ``max_length`` tokens."""
     max_windows: int = Field(default=8, ge=1)
     """Most windows of a text; what comes after them is cut."""
+    tokens: int = Field(default=0, ge=0, le=512)
+    """Keep the states of so many tokens beside the vector, for fusions and scorers that read tokens
+    (``{type: attention, over: tokens}``); a frozen model's are cached with it."""
     tuning: Tuning = "frozen"
     """Which weights train: ``frozen`` (none; each text is encoded once and cached), ``{last_layers:
     n}``, ``lora`` or ``{lora: {rank: 8, ...}}`` (extra ``lora``), ``full``. What trains needs an
@@ -126,6 +129,8 @@ class TextModelConfig(EncoderConfig):
     def _one_or_the_other(self) -> TextModelConfig:
         if self.compress is not None and self.tuning != "frozen":
             raise ValueError("'compress' is for frozen models: leave it or 'tuning' out")
+        if self.tokens and self.compress is not None and self.compress.dim is not None:
+            raise ValueError("tokens are as wide as the model's: leave 'tokens' or 'dim' out")
         return self
 
 

@@ -39,8 +39,8 @@ def test_the_written_graph_is_the_network(tmp_path: Path, tiny_bert: Path) -> No
         write_bert(model, tmp_path / "plain.onnx")
         ids, mask = model.tokenize(texts, 12)
         settings = TextSettings(12, "mean", False)
-        want = model.vectors(ids, mask, settings, 8)
-        got = model.vectors(ids, mask, settings, 8, run=OnnxNetwork(tmp_path / "plain.onnx"))
+        want = model.vectors(ids, mask, settings, 8)[0]
+        got = model.vectors(ids, mask, settings, 8, run=OnnxNetwork(tmp_path / "plain.onnx"))[0]
         torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-4)
 
 
