@@ -93,6 +93,9 @@ class RidgeMapConfig(ComponentConfig):
     damping: float | None = Field(default=None, ge=0, le=1)
     """Scores of training items are divided by their spread to this power, since much asked-for
     items vary most; default: 0 or 0.5, chosen likewise."""
+    prior: float = Field(default=0.0, ge=0)
+    """An item with ``n`` training positives keeps ``n / (n + prior)`` of the other scorer's score
+    and takes the rest from the map; 0: what the other scorer knows, it keeps whole."""
     k: int = Field(default=20, ge=1)
     """Length of the list whose NDCG the choice maximises."""
     folds: int = Field(default=5, ge=2)

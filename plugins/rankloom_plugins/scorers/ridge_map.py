@@ -32,6 +32,9 @@ from rankloom_plugins.scorers.ridge_choice import (
 
 __all__ = ["RidgeMap"]
 
+#: With a larger share than this the other scorer's score is taken as it is.
+ALMOST = 0.95
+
 
 class RidgeMap:
     """Ridge regression from what items are to the scores that another scorer gives them.
@@ -41,7 +44,8 @@ class RidgeMap:
     ``x`` gets ``s̄ + (S - s̄) X (X'X + λ I)^-1 x``, with ``s̄`` the query's mean. Where ``S = Q V'``
     is an inner product (collaborative factors, id embeddings), this is the inner product of ``Q``
     with factors that a ridge regression predicts from content, so one form serves them all. Items
-    that the other scorer knows keep its scores.
+    that the other scorer knows keep its scores; with ``prior`` those it has seen little of come
+    nearer to what the map says of them.
 
     With the quadratic kernel ``x'y + (x'y)²/4`` stands for ``x'y`` (kernel ridge regression), which
     is a linear map of features and of their pairs. ``λ``, the weights of the blocks, the kernel and
@@ -69,7 +73,7 @@ class RidgeMap:
         self.space = ContentSpace()
         self.universe = torch.zeros(0, dtype=torch.long)
         self.map = RidgeMatrix({})
-        self._known = torch.zeros(0, dtype=torch.bool)
+        self._own = torch.zeros(0)
 
     # -- learning ---------------------------------------------------------------------------------
 
@@ -81,7 +85,9 @@ class RidgeMap:
             DataError: No training item has any content.
         """
         self.universe = train.universe.nonzero()[:, 0]
-        self._known = train.universe.clone()
+        counts = torch.bincount(train.interactions.items[train.positive], minlength=train.n_items)
+        # The share that the other scorer's score has in an item's, [n_items].
+        self._own = counts / (counts + self.config.prior).clamp(min=1e-9)
         parts = self.source.parts()
         self._check_weights(list(parts))
         self.space = ContentSpace.learn(parts, self.universe)
@@ -141,8 +147,12 @@ class RidgeMap:
 
     def knows(self, items: Tensor) -> Tensor:
         """Return bool of ``items``' shape: the other scorer has learned of the item."""
-        at = items.clamp(min=0, max=max(len(self._known) - 1, 0))
-        return (items == at) & self._known[at]
+        return self._share(items) > 0
+
+    def _share(self, items: Tensor) -> Tensor:
+        """Return what the other scorer's score counts in each item's, of ``items``' shape."""
+        at = items.clamp(min=0, max=max(len(self._own) - 1, 0))
+        return torch.where(items == at, self._own[at], torch.zeros_like(self._own[at]))
 
     # -- answering --------------------------------------------------------------------------------
 
@@ -158,8 +168,9 @@ class RidgeMap:
         if not len(self.universe):
             raise NotFittedError("ridge_map knows no items yet: call fit first.")
         at = candidates.items.clamp(min=0)
-        inside = self.knows(at)
-        distinct = torch.unique(at[~inside])
+        share = self._share(at)
+        share = torch.where(share > ALMOST, torch.ones_like(share), share)
+        distinct = torch.unique(at[share < 1])
         whole = self.base.score(queries, candidates)
         if not len(distinct):
             return whole
@@ -171,7 +182,11 @@ class RidgeMap:
         column = torch.searchsorted(distinct, at).clamp(max=len(distinct) - 1)
         rows = column.expand(len(queries), -1)
         picked = mapped[:, column] if candidates.shared else mapped.gather(1, rows)
-        return Scores(torch.where(inside, whole.values, picked), whole.scale)
+        # Where one of the two says nothing, the other speaks alone.
+        mixed = torch.where(share > 0, whole.values, picked)
+        between = (share > 0) & (share < 1) & ~picked.isnan() & ~whole.values.isnan()
+        values = torch.where(between, share * whole.values + (1 - share) * picked, mixed)
+        return Scores(torch.where(share >= 1, whole.values, values), whole.scale)
 
     def _mapped(self, base: Tensor, items: Tensor) -> Tensor:
         """``[q, m]`` scores of items that the other scorer does not know."""
@@ -194,7 +209,7 @@ class RidgeMap:
         tensors = {f"map.{name}": part for name, part in found.maps.items()}
         tensors |= {f"rows.{name}": part for name, part in found.rows.items()}
         tensors |= {} if found.inverse is None else {"inverse": found.inverse}
-        tensors |= {"universe": self.universe, "known": self._known, **space.tensors}
+        tensors |= {"universe": self.universe, "own": self._own, **space.tensors}
         settings = {**asdict(self.settings), "weights": dict(self.settings.weights)}
         return State(tensors, {"settings": settings, "shares": dict(found.shares), **space.meta})
 
@@ -202,7 +217,7 @@ class RidgeMap:
         """Take them back."""
         self.settings = RidgeSettings(**state.meta["settings"])
         self.space = ContentSpace.from_state(state)
-        self.universe, self._known = state.tensors["universe"], state.tensors["known"]
+        self.universe, self._own = state.tensors["universe"], state.tensors["own"]
         self.map = RidgeMatrix(
             _named("map.", state),
             state.tensors.get("inverse"),

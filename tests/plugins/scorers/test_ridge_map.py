@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rankloom.api import Pipeline
+from rankloom.api.fitting import train_data
 from rankloom.errors import ConfigError
 from rankloom_plugins.scorers.ridge import BlockRidge, RidgeSettings
 from rankloom_plugins.scorers.ridge_choice import damped
@@ -122,6 +123,28 @@ def test_known_items_keep_the_other_scorers_scores() -> None:
             assert score == pytest.approx(theirs[item], abs=1e-5)
             compared += 1
     assert compared > 5
+
+
+def test_items_seen_little_come_nearer_to_their_content() -> None:
+    plain, mixed = fitted(l2=2.0), fitted(l2=2.0, prior=4.0)
+    whole, near = (p.parts.scorer for p in (plain, mixed))
+    from rankloom.data.histories import training_queries
+    from rankloom.protocols import CandidateBatch
+
+    train = train_data(plain.dataset, plain.split.refit, 0)
+    queries = training_queries(train, 5)
+    items = torch.arange(40)
+    base = whole.base.score(queries, CandidateBatch(items)).values
+    mapped = whole._mapped(base[:, whole.universe], items)
+    n = torch.bincount(train.interactions.items, minlength=40)
+    share = n / (n + 4.0)
+    share = torch.where(share > 0.95, 1.0, share)
+    want = torch.where(n > 0, share * base + (1 - share) * mapped, mapped)
+    found = near.score(queries, CandidateBatch(items)).values
+    torch.testing.assert_close(found, want, atol=1e-5, rtol=1e-4)
+    own = near.score(queries, CandidateBatch(items[None].expand(5, 40))).values
+    torch.testing.assert_close(own, want, atol=1e-5, rtol=1e-4)
+    assert torch.equal(near.knows(items), n > 0)
 
 
 def test_over_an_inner_product_it_maps_the_factors() -> None:
