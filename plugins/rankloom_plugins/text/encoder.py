@@ -190,7 +190,7 @@ class TextEncoder(nn.Module):
             width = self.text.hidden_size
             parts = torch.split(features["vector"], [width, keep * width, keep], dim=1)
             vectors, behind, there = parts
-            states, real = behind.reshape(-1, keep, width), there > 0
+            states, real = behind.reshape(len(features), keep, width), there > 0
         else:
             if self.network is None:
                 self.load()
