@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,14 +64,15 @@ def fit(context: FitContext, host: Host, parts: Parts, options: Options) -> FitL
         data = context.dataset
         sizes = {"items": len(data.items), "users": len(data.users)}
         lines("start", sizes, interactions=len(data.interactions), counts=dict(data.report))
-    with bars(options.progress, options.tell) as told:
+    checkpoints = _checkpoints(context)
+    with bars(options.progress, options.tell) as told, _kept(checkpoints, context.run_directory):
         fitter = Fitter(
             pipeline.config,
             parts,
             context.dataset,
             context.split,
             EmbeddingCache(pipeline.cache_dir),
-            _checkpoints(context),
+            checkpoints,
             progress=options.progress and options.tell is None and visible(),
             tell=told,
             resume=options.resume and context.run_directory is not None,
@@ -78,6 +81,19 @@ def fit(context: FitContext, host: Host, parts: Parts, options: Options) -> FitL
             lines=lines,
         )
         return run_fit(host, context, lambda _: fitter.fit())
+
+
+@contextmanager
+def _kept(checkpoints: Path, run: Path | None) -> Iterator[None]:
+    """Remove checkpoints in the end where there is no run: nobody could go on from them.
+
+    Other processes of a launcher may still be reading them; they are then left.
+    """
+    try:
+        yield
+    finally:
+        if run is None and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _checkpoints(context: FitContext) -> Path:

@@ -197,3 +197,11 @@ def test_a_state_that_a_bundle_would_change_is_refused(
         pipeline.save(tmp_path / "bundle")
     assert "guard.0" in str(caught.value)
     assert "Sets.export_state()" in str(caught.value)
+
+
+def test_checkpoints_stay_in_a_run_alone(fit: Fit, tmp_path: Path) -> None:
+    alone = fit(model=MODEL, scorer="model")
+    assert alone.log.fitted["model"].epochs == 1
+    assert not list(alone.cache_dir.parent.glob("checkpoints/*"))
+    fit(model=MODEL, scorer="model", run_dir=tmp_path / "run")
+    assert list((tmp_path / "run").glob("checkpoints/*/fit/model/last.ckpt"))
