@@ -129,6 +129,20 @@ def test_factors_as_target(shop: Path, tiny_bert: Path, tmp_path: Path, tuning: 
     assert not any("lora" in name for name, _ in plain.named_parameters())
 
 
+def test_two_processes_train_as_one(shop: Path, tiny_bert: Path, tmp_path: Path) -> None:
+    given = {"model": str(tiny_bert), "objective": "factors", "factors": 8, "evaluate": False}
+    given |= {"epochs": 2, "learning_rate": 0.01, "batch_size": 16}
+    two = {"accelerator": "cpu", "devices": 2}
+    reports = [
+        pretrained(shop, tmp_path / name, trainer=trainer, **given)
+        for name, trainer in (("one", {"accelerator": "cpu"}), ("two", two))
+    ]
+    for name in ("before", "validation_before"):
+        assert reports[0][name] == pytest.approx(reports[1][name], abs=1e-6)
+    assert [row["epoch"] for row in reports[1]["validation"]] == [1.0, 2.0]
+    assert 0 < reports[1]["after"] <= 1
+
+
 def test_contrastive_views(shop: Path, tiny_bert: Path, tmp_path: Path) -> None:
     given = {"model": str(tiny_bert), "objective": "contrastive", "learning_rate": 0.005}
     report = pretrained(shop, tmp_path / "m", epochs=10, evaluate=False, **given)

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from rankloom.nn.text import TextModel, text_settings
 from rankloom.protocols import Build
 from rankloom.training.feeds import Batches
 from rankloom.training.run import Fitted, run
-from rankloom_plugins.text.pretraining.batches import TextFeed
+from rankloom_plugins.text.pretraining.batches import TextBatch, TextFeed
 from rankloom_plugins.text.pretraining.catalog import Catalog, read_catalog
 from rankloom_plugins.text.pretraining.effect import cold_effect
 from rankloom_plugins.text.pretraining.networks import (
@@ -259,7 +260,7 @@ class Pretrain:
             found.append(objective.judge(self._batches(feeds["validation"]), 1))
         objective.start(batches, _STRENGTHS[found.index(max(found))])
 
-    def _batches(self, feed: TextFeed) -> list[Any]:
+    def _batches(self, feed: TextFeed) -> list[TextBatch]:
         rows = torch.arange(len(feed))
         return [feed.batch(some) for some in torch.split(rows, self.config.batch_size)]
 
@@ -283,7 +284,7 @@ class Pretrain:
             settings,
             config.trainer,
             self.out / "training" / "checkpoints",
-            validate=lambda: {objective.monitor: objective.judge(chosen_by, 1)},
+            validate=partial(_monitored, objective, chosen_by),  # which other processes can have
             seed=catalog.settings.seed,
             progress=not config.as_json and visible(),
         )
@@ -305,3 +306,7 @@ class Pretrain:
             encoders["before"] = {**common, "model": str(model.source.folder.resolve())}
         encoders["tfidf"] = {"type": "tfidf"}
         return cold_effect(catalog, encoders, self.config.target, not self.config.as_json)
+
+
+def _monitored(objective: Objective, batches: list[TextBatch]) -> dict[str, float]:
+    return {objective.monitor: objective.judge(batches, 1)}
