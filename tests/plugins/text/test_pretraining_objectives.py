@@ -140,7 +140,7 @@ def test_the_map_to_factors_starts_from_the_ridge_regression(tiny_bert: Path) ->
     tastes = Tastes(targets, torch.randn(2, 3, generator=torch.Generator().manual_seed(6)), hits)
     objective = Factors(model.load_network().eval(), "mean", tastes)
     given = batch(model.tokenizer)
-    objective.start([given], 0.5)
+    objective.start([given], [given], (0.5,))
     with torch.no_grad():
         vectors = objective._vectors(given).double()
     size = float((vectors - vectors.mean(0)).square().sum(1).mean())

@@ -106,7 +106,8 @@ class Pretrain:
         ids, mask = self._tokenize(model, catalog)
         feeds = {name: TextFeed(ids, mask, part) for name, part in catalog.parts.items()}
         if isinstance(model.objective, Factors):
-            self._start_map(model.objective, feeds)
+            train, chosen_by = (self._batches(feeds[name]) for name in ("train", "validation"))
+            model.objective.start(train, chosen_by, _STRENGTHS)
         module = model.objective.module
         weights = sum(one.numel() for one in module.parameters())
         trained = sum(one.numel() for one in module.parameters() if one.requires_grad)
@@ -250,15 +251,6 @@ class Pretrain:
         return out["input_ids"], out["attention_mask"]
 
     # -- training ---------------------------------------------------------------------------------
-
-    def _start_map(self, objective: Factors, feeds: dict[str, TextFeed]) -> None:
-        """Solve for the map, with the strength that foretells the validation texts best."""
-        batches = self._batches(feeds["train"])
-        found = []
-        for l2 in _STRENGTHS:
-            objective.start(batches, l2)
-            found.append(objective.judge(self._batches(feeds["validation"]), 1))
-        objective.start(batches, _STRENGTHS[found.index(max(found))])
 
     def _batches(self, feed: TextFeed) -> list[TextBatch]:
         rows = torch.arange(len(feed))

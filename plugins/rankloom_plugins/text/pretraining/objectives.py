@@ -254,18 +254,33 @@ class Factors:
         self.module: nn.Module = nn.ModuleDict({"network": network, "map": self.map})
 
     @torch.no_grad()
-    def start(self, batches: list[TextBatch], l2: float) -> None:
-        """Solve for the map on training texts; ``l2`` is in units of their mean squared length."""
+    def start(
+        self, batches: list[TextBatch], judged: list[TextBatch], strengths: tuple[float, ...]
+    ) -> None:
+        """Solve for the map on training texts, with the strength that judged texts like best.
+
+        Args:
+            batches: Training texts.
+            judged: What the choice is made by.
+            strengths: In units of the vectors' mean squared length about their mean.
+        """
         self.module.eval()
-        vectors = torch.cat([self._vectors(batch) for batch in batches]).double()
-        wanted = self.tastes.factors[torch.cat([batch.texts for batch in batches])].double()
-        mean, middle = vectors.mean(0), wanted.mean(0)
-        moved = vectors - mean
+        vectors, wanted = self._encoded(batches).double(), self.tastes.factors[_texts(batches)]
+        new = self._encoded(judged)
+        mean, middle = vectors.mean(0), wanted.double().mean(0)
+        moved, targets = vectors - mean, wanted.double() - middle
         gram = moved.T @ moved
-        gram.diagonal().add_(l2 * float(moved.square().sum(1).mean()))
-        weights = torch.linalg.solve(gram, moved.T @ (wanted - middle))
-        self.map.weight.copy_(weights.T.float())
-        self.map.bias.copy_((middle - mean @ weights).float())
+        size = float(moved.square().sum(1).mean())
+        best = -1.0
+        for strength in strengths:
+            stronger = gram + strength * size * torch.eye(len(gram), dtype=gram.dtype)
+            weights = torch.linalg.solve(stronger, moved.T @ targets)
+            bias = middle - mean @ weights
+            value = self._ndcg(new @ weights.float() + bias.float(), _texts(judged))
+            if value > best:
+                best = value
+                self.map.weight.copy_(weights.T.float())
+                self.map.bias.copy_(bias.float())
 
     def loss(self, batch: TextBatch) -> list[Term]:
         found = self.map(self._vectors(batch))
@@ -277,12 +292,22 @@ class Factors:
         """Return the NDCG of the users who took any of the texts' items, ranked among these."""
         was = self.module.training
         self.module.eval()
-        device = self.map.weight.device
-        found = torch.cat([self.map(self._vectors(batch.to(device))) for batch in batches]).cpu()
+        found = self._mapped(batches)
         self.module.train(was)
-        hits = self.tastes.hits[:, torch.cat([batch.texts for batch in batches])]
+        return self._ndcg(found, _texts(batches))
+
+    def _mapped(self, batches: list[TextBatch]) -> Tensor:
+        device = self.map.weight.device
+        return torch.cat([self.map(self._vectors(batch.to(device))) for batch in batches]).cpu()
+
+    def _encoded(self, batches: list[TextBatch]) -> Tensor:
+        return torch.cat([self._vectors(batch) for batch in batches])
+
+    def _ndcg(self, factors: Tensor, texts: Tensor) -> float:
+        """NDCG of the users who took any of the texts' items, ranked by predicted factors."""
+        hits = self.tastes.hits[:, texts]
         asked = hits.any(1)
-        return _ndcg(self.tastes.users[asked] @ found.T, hits[asked])
+        return _ndcg(self.tastes.users[asked] @ factors.T, hits[asked])
 
     def _vectors(self, batch: TextBatch) -> Tensor:
         states = self.network(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
@@ -290,6 +315,10 @@ class Factors:
 
     def report(self, value: float) -> float:
         return value
+
+
+def _texts(batches: list[TextBatch]) -> Tensor:
+    return torch.cat([batch.texts for batch in batches])
 
 
 def _ndcg(scores: Tensor, hits: Tensor) -> float:
