@@ -64,6 +64,8 @@ def confidence_of(
         wanted[one.targets.row_ids(), one.targets.values] = True
         scores.append(values.flatten())
         hits.append(wanted.gather(1, items.clamp(min=0)).flatten())
+    if not scores:  # no validation: nothing says how sure the model is
+        return Confidence(float("inf"), 0.0, 0)
     value, hit = torch.cat(scores), torch.cat(hits)
     there = value > -torch.inf
     value, order = value[there].sort(descending=True, stable=True)

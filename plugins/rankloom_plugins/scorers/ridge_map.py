@@ -135,10 +135,8 @@ class RidgeMap:
     ) -> RidgeSettings:
         """Choose what is not given by making training items cold in turn."""
         config, start = self.config, self._given()
-        given = {"l2": config.l2, "weights": config.weights, "kernel": config.kernel}
-        free = [
-            name for name, value in {**given, "damping": config.damping}.items() if value is None
-        ]
+        searched = ("l2", "weights", "kernel", "damping")
+        free = [name for name in searched if getattr(config, name) is None]
         if len(self.universe) < 2 * config.folds or not free:
             return start  # too few to make some of them cold
         folds, k = config.folds, config.k

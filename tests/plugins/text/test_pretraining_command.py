@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from rankloom.cli import app
@@ -201,6 +202,8 @@ def test_mistakes_are_named(shop: Path, tiny_bert: Path, tmp_path: Path) -> None
         pretrained(shop, tmp_path / "m", field=None)
     with pytest.raises(DataError, match="field 'note' has 1 distinct texts"):
         pretrained(shop, tmp_path / "m", field="note")
+    with pytest.raises(ValidationError, match="cold items have no factors to learn"):
+        options(shop, tmp_path / "m", model="x", objective="factors", texts="all")
     assert not (tmp_path / "m").exists()  # nothing was begun
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("dear")

@@ -142,7 +142,7 @@ def test_the_map_to_factors_starts_from_the_ridge_regression(tiny_bert: Path) ->
     given = batch(model.tokenizer)
     objective.start([given], [given], (0.5,))
     with torch.no_grad():
-        vectors = objective._vectors(given).double()
+        vectors = objective._encoded([given]).double()
     size = float((vectors - vectors.mean(0)).square().sum(1).mean())
     ridge = Ridge(alpha=0.5 * size).fit(vectors.numpy(), targets.double().numpy())
     want = torch.from_numpy(ridge.predict(vectors.numpy()))

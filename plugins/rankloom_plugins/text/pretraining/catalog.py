@@ -90,8 +90,6 @@ def read_catalog(config: PretrainConfig, here: Path) -> Catalog:
     field = config.field or _only_text_field(dataset)
     warm = train.universe.nonzero()[:, 0]
     rows = torch.arange(len(dataset.items)) if config.texts == "all" else warm
-    if wanted:
-        rows = warm
     place: dict[str, int] = {}
     for row, value in zip(rows.tolist(), dataset.items.values(field, rows.tolist()), strict=True):
         text = as_text(value)

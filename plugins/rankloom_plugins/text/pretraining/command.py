@@ -129,7 +129,7 @@ class Pretrain:
             "objective": self._objective(),
             "encoder": model.kind,
             "field": catalog.field,
-            "protocol": catalog.protocol,
+            "protocol": f"{catalog.protocol}, {catalog.n_cold:,} items",
             "texts": {name: len(part) for name, part in catalog.parts.items()},
             "weights": weights,
             "trained_weights": trained,

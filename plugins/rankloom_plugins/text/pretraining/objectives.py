@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,7 +57,7 @@ class Objective(Protocol):
         ...
 
 
-class _Perplexity:
+class _Perplexity(ABC):
     """Losses that are negative log-likelihoods.
 
     Attributes:
@@ -71,8 +72,9 @@ class _Perplexity:
     noisy = False
     module: nn.Module
 
+    @abstractmethod
     def loss(self, batch: TextBatch) -> list[Term]:
-        raise NotImplementedError
+        """Return the mean negative log-likelihood and what it is a mean over."""
 
     @torch.no_grad()
     def judge(self, batches: list[TextBatch], looks: int) -> float:
@@ -204,13 +206,11 @@ class Contrastive(_Perplexity):
         self.temperature = temperature
 
     def loss(self, batch: TextBatch) -> list[Term]:
-        one, two = (F.normalize(self._vectors(batch), dim=1) for _ in range(2))
+        one, two = (
+            F.normalize(_pooled(self.network, batch, self.pooling), dim=1) for _ in range(2)
+        )
         logits = one @ two.T / self.temperature
         return [Term(F.cross_entropy(logits, torch.arange(len(one)).to(one.device)), len(one))]
-
-    def _vectors(self, batch: TextBatch) -> Tensor:
-        states = self.network(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
-        return pool(states.float(), batch.mask, self.pooling)
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,7 @@ class Factors:
                 self.map.bias.copy_(bias.float())
 
     def loss(self, batch: TextBatch) -> list[Term]:
-        found = self.map(self._vectors(batch))
+        found = self.map(_pooled(self.network, batch, self.pooling))
         wanted = self.tastes.factors.to(found.device)[batch.texts]
         return [Term((found - wanted).square().sum(1).mean(), len(found))]
 
@@ -298,10 +298,12 @@ class Factors:
 
     def _mapped(self, batches: list[TextBatch]) -> Tensor:
         device = self.map.weight.device
-        return torch.cat([self.map(self._vectors(batch.to(device))) for batch in batches]).cpu()
+        return torch.cat(
+            [self.map(_pooled(self.network, batch.to(device), self.pooling)) for batch in batches]
+        ).cpu()
 
     def _encoded(self, batches: list[TextBatch]) -> Tensor:
-        return torch.cat([self._vectors(batch) for batch in batches])
+        return torch.cat([_pooled(self.network, batch, self.pooling) for batch in batches])
 
     def _ndcg(self, factors: Tensor, texts: Tensor) -> float:
         """NDCG of the users who took any of the texts' items, ranked by predicted factors."""
@@ -309,12 +311,14 @@ class Factors:
         asked = hits.any(1)
         return _ndcg(self.tastes.users[asked] @ factors.T, hits[asked])
 
-    def _vectors(self, batch: TextBatch) -> Tensor:
-        states = self.network(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
-        return pool(states.float(), batch.mask, self.pooling)
-
     def report(self, value: float) -> float:
         return value
+
+
+def _pooled(network: Any, batch: TextBatch, pooling: Pooling) -> Tensor:
+    """``[b, d]``: one vector a text, as an encoder will make it."""
+    states = network(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
+    return pool(states.float(), batch.mask, pooling)
 
 
 def _texts(batches: list[TextBatch]) -> Tensor:

@@ -85,6 +85,8 @@ class PretrainConfig(ComponentConfig):
             )
         if self.model is None and self.tuning == "lora":
             raise ValueError("lora adds to a model: give --model, or leave --tuning out")
+        if self.objective == "factors" and self.texts == "all":
+            raise ValueError("cold items have no factors to learn: leave --texts out")
         if self.width % self.heads:
             raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
         return self
