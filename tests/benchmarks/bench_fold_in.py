@@ -31,25 +31,11 @@ NUMBERS = [0, 1, 3, 5, 10]
 METRIC = "ndcg@10"
 #: Decreases below this are called none.
 SMALL = 0.002
-#: With this much ridge EASE's weights are co-occurrence counts.
-COUNTS = {"type": "ease", "l2": 1e6}
 #: What the choice is between. Popularity serves n = 0 (``fallback``) wherever a part cannot.
 CANDIDATES: dict[str, Any] = {
     "ease": "ease",
-    "ease, l2 1e5": {"type": "ease", "l2": 1e5},
-    "ease, l2 1e6": COUNTS,
-    **{
-        f"ease, l2 1e6, {1 - share:g} + popularity {share:g}": {
-            "type": "blend",
-            "parts": [COUNTS, "popularity"],
-            "weights": [1 - share, share],
-        }
-        for share in (0.5, 0.85)
-    },
-    **{
-        f"cooccurrence, prior {prior:g}": {"type": "cooccurrence", "prior": prior}
-        for prior in (0.3, 1.0, 3.0)
-    },
+    "ease, l2 1e6": {"type": "ease", "l2": 1e6},
+    **{f"prefix_ridge, l2 {l2:g}": {"type": "prefix_ridge", "l2": l2} for l2 in (12.0, 25.0, 50.0)},
 }
 
 

@@ -34,7 +34,16 @@ FROZEN: dict[str, dict[str, Any]] = {
 }
 #: Options of ``rankloom pretrain`` by row.
 TRAINED: dict[str, dict[str, Any]] = {
-    "BERT LoRA": {"model": MINILM, "objective": "factors", "tuning": "lora", "epochs": 6},
+    "BERT LoRA": {
+        "model": MINILM,
+        "objective": "factors",
+        "tuning": "lora",
+        "lora_rank": 4,
+        "lora_targets": ["all"],
+        "learning_rate": 4e-4,
+        "epochs": 8,
+        "patience": 4,
+    },
     "BERT full": {"model": MINILM, "objective": "factors", "epochs": 6},
     "GPT-2 on the catalog": {"epochs": 30},
 }

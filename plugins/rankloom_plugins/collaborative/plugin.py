@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from rankloom import ComponentConfig, ComponentSpec, component, hookimpl
 
 __all__ = [
-    "CooccurrenceConfig",
     "EaseConfig",
     "IalsConfig",
     "MarkovConfig",
     "PopularityConfig",
+    "PrefixRidgeConfig",
     "register_scorers",
 ]
 
@@ -52,18 +52,20 @@ class IalsConfig(ComponentConfig):
     """Rounds of solving for users and then for items."""
 
 
-class CooccurrenceConfig(ComponentConfig):
-    """How many users took an item with those of the history, and how popular it is besides.
+class PrefixRidgeConfig(ComponentConfig):
+    """What users take, by ridge regression on their first items; popularity is its intercept.
 
-    For new users: the more is known of one, the less popularity counts.
+    For new users. The defaults were chosen on users of ML-100K's training part.
     """
 
-    type: Literal["cooccurrence"] = "cooccurrence"
+    type: Literal["prefix_ridge"] = "prefix_ridge"
     """The component's registered name."""
-    prior: float = Field(default=1.0, ge=0)
-    """Weight of an item's own count beside the sum of its counts with the history's items."""
+    l2: float = Field(default=25.0, gt=0)
+    """Ridge strength; larger stays closer to popularity."""
+    lengths: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 3, 5, 10], min_length=1)
+    """How many of a user's first items are known; the regression averages over these cases."""
     max_items: int = Field(default=30_000, ge=1)
-    """Largest training universe to fit: memory grows with its square (12 bytes a pair of items)."""
+    """Largest training universe to fit: memory grows with its square (28 bytes a pair of items)."""
 
 
 class MarkovConfig(ComponentConfig):
@@ -96,6 +98,6 @@ def register_scorers() -> Sequence[ComponentSpec]:
         component(PopularityConfig, f"{family}.popularity:Popularity"),
         component(EaseConfig, f"{family}.ease:Ease"),
         component(IalsConfig, f"{family}.ials:Ials", extras=("ials",)),
-        component(CooccurrenceConfig, f"{family}.cooccurrence:Cooccurrence"),
+        component(PrefixRidgeConfig, f"{family}.prefix_ridge:PrefixRidge"),
         component(MarkovConfig, f"{family}.markov:Markov"),
     ]

@@ -43,8 +43,9 @@ class Lora(BaseModel):
     """The additions are scaled by ``alpha / rank``."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout before them."""
-    targets: list[str] | None = None
-    """Names of the modules that get them; null: peft's choice for the architecture."""
+    targets: list[str] | Literal["all"] | None = None
+    """Names of the modules that get them; all: every linear one; null: peft's choice for the
+    architecture (BERT's queries and values)."""
 
 
 class LoraTuning(BaseModel):

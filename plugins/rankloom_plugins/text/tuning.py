@@ -68,7 +68,8 @@ def add_lora(network: nn.Module, lora: Lora, model: str) -> nn.Module:
     except ImportError as error:
         raise MissingExtraError("tuning: lora", "peft", "lora") from error
     settings: dict[str, Any] = {"r": lora.rank, "lora_alpha": lora.alpha}
-    settings |= {"lora_dropout": lora.dropout, "target_modules": lora.targets}
+    targets = "all-linear" if lora.targets == "all" else lora.targets
+    settings |= {"lora_dropout": lora.dropout, "target_modules": targets}
     conv = "Conv1D" in {type(module).__name__ for module in network.modules()}  # GPT-2's matrices
     try:
         return inject_adapter_in_model(LoraConfig(fan_in_fan_out=conv, **settings), network)

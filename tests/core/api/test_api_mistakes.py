@@ -58,7 +58,7 @@ def test_a_wrong_component_name() -> None:
         lambda: Pipeline.from_config({"name": "x", "scorer": "eaze"}),
         "scorer: Unknown scorer 'eaze'",
         "Did you mean 'ease'?",
-        "blend, cooccurrence, dot",
+        "blend, dot, ease",
     )
     says(
         ConfigError,

@@ -256,5 +256,5 @@ def test_transitions_do_not_cross_users() -> None:
 
 
 def test_manifest_names() -> None:
-    names = ["popularity", "ease", "ials", "cooccurrence", "markov"]
+    names = ["popularity", "ease", "ials", "prefix_ridge", "markov"]
     assert [spec.name for spec in register_scorers()] == names

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from rankloom.nn.text import TextModel
+from rankloom_plugins.text.plugin import Lora
 from rankloom_plugins.text.pretraining.batches import TextBatch, TextFeed
 from rankloom_plugins.text.pretraining.catalog import factors_of
 from rankloom_plugins.text.pretraining.networks import (
@@ -170,17 +171,28 @@ def test_factors_have_the_inner_products_of_the_scores() -> None:
     torch.testing.assert_close(found @ found.T, gram, atol=1e-4, rtol=1e-3)
 
 
-def test_lora_trains_little_and_merges_into_the_same_function(masked: Masked) -> None:
+@pytest.mark.parametrize(
+    ("targets", "names"),
+    [
+        (None, {"query", "value"}),
+        ("all", {"query", "key", "value", "dense"}),
+        (["value", "word_embeddings"], {"value", "word_embeddings"}),
+    ],
+)
+def test_lora_trains_little_and_merges_into_the_same_function(
+    masked: Masked, targets: Any, names: set[str]
+) -> None:
     given = batch(masked_tokenizer(masked))
     _, head = load_with_head(TextModel(masked.network.name_or_path, Path()), "mlm")
-    network = with_lora(masked.network, 2, "tiny", head)
+    network = with_lora(masked.network, Lora(rank=2, alpha=4.0, targets=targets), "tiny", head)
     trained = {name for name, one in network.named_parameters() if one.requires_grad}
-    assert any("lora_A" in name for name in trained)
+    added = {name.partition(".lora_")[0].rpartition(".")[2] for name in trained if "lora" in name}
+    assert added == names
     assert {name for name in trained if "lora" not in name} == {
         name for name in head if name in dict(network.named_parameters())
     }
     for name, parameter in network.named_parameters():
-        if "lora_B" in name:
+        if "lora_" in name:  # one of the two is 0 at first
             torch.nn.init.normal_(parameter)
     before = network(input_ids=given.ids, attention_mask=given.mask).logits
     plain = merged(network)

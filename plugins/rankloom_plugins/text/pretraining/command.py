@@ -20,6 +20,7 @@ from rankloom.nn.text import TextModel, text_settings
 from rankloom.protocols import Build
 from rankloom.training.feeds import Batches
 from rankloom.training.run import Fitted, run
+from rankloom_plugins.text.plugin import Lora
 from rankloom_plugins.text.pretraining.batches import TextBatch, TextFeed
 from rankloom_plugins.text.pretraining.catalog import Catalog, read_catalog
 from rankloom_plugins.text.pretraining.effect import cold_effect
@@ -213,7 +214,7 @@ class Pretrain:
                 "Use clm or contrastive."
             )
         if config.tuning == "lora":
-            network = with_lora(network, config.lora_rank, config.model, head)
+            network = with_lora(network, self._lora(), config.model, head)
         for inner, module in network.named_modules():
             if inner.rpartition(".")[2] == "pooler":  # never used here
                 module.requires_grad_(False)
@@ -228,6 +229,11 @@ class Pretrain:
             assert catalog.tastes is not None
             objective = Factors(network, self._pooling(source), catalog.tastes)
         return _Model(kind, objective, tokenizer, source, bool(head))
+
+    def _lora(self) -> Lora:
+        rank, names = self.config.lora_rank, self.config.lora_targets
+        targets: Any = "all" if names == ["all"] else names or None
+        return Lora(rank=rank, alpha=2.0 * rank, targets=targets)
 
     def _pooling(self, source: TextModel) -> Any:
         folder, known = source.settings_dir, source.config

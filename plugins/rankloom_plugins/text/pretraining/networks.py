@@ -113,17 +113,17 @@ def fresh_gpt2(config: PretrainConfig, tokenizer: Any) -> nn.Module:
     return network
 
 
-def with_lora(network: nn.Module, rank: int, model: str, head: Sequence[str]) -> nn.Module:
+def with_lora(network: nn.Module, lora: Lora, model: str, head: Sequence[str]) -> nn.Module:
     """Add low-rank matrices, which train alone but for a new head.
 
     Args:
         network: What they are added to.
-        rank: Theirs.
+        lora: Their settings.
         model: Its name in messages.
         head: Names of weights that are new, and so train in any case.
     """
     new = [dict(network.named_parameters()).get(name) for name in head]
-    network = add_lora(network, Lora(rank=rank, alpha=2.0 * rank), model)
+    network = add_lora(network, lora, model)
     for parameter in new:
         if parameter is not None:
             parameter.requires_grad_(True)

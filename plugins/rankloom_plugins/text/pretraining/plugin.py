@@ -43,6 +43,9 @@ class PretrainConfig(ComponentConfig):
     """Which weights train; lora: low-rank additions, merged at the end (extra lora)."""
     lora_rank: int = Field(default=8, ge=1)
     """Rank of these additions."""
+    lora_targets: list[str] = Field(default_factory=list)
+    """Names of the modules that get them, or all: every linear one; default: peft's choice for the
+    architecture (BERT's queries and values)."""
     epochs: int = Field(default=20, ge=1)
     """At most so many passes over the texts."""
     patience: int = Field(default=3, ge=1)
