@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from rankloom.errors import ConfigError
 from rankloom.nn.text import TextModel
 from rankloom_plugins.text.plugin import Lora
 from rankloom_plugins.text.pretraining.batches import TextBatch, TextFeed
@@ -176,7 +177,6 @@ def test_factors_have_the_inner_products_of_the_scores() -> None:
     [
         (None, {"query", "value"}),
         ("all", {"query", "key", "value", "dense"}),
-        (["value", "word_embeddings"], {"value", "word_embeddings"}),
     ],
 )
 def test_lora_trains_little_and_merges_into_the_same_function(
@@ -184,20 +184,36 @@ def test_lora_trains_little_and_merges_into_the_same_function(
 ) -> None:
     given = batch(masked_tokenizer(masked))
     _, head = load_with_head(TextModel(masked.network.name_or_path, Path()), "mlm")
+    own = set(dict(masked.network.named_parameters()))
     network = with_lora(masked.network, Lora(rank=2, alpha=4.0, targets=targets), "tiny", head)
     trained = {name for name, one in network.named_parameters() if one.requires_grad}
     added = {name.partition(".lora_")[0].rpartition(".")[2] for name in trained if "lora" in name}
     assert added == names
-    assert {name for name in trained if "lora" not in name} == {
-        name for name in head if name in dict(network.named_parameters())
-    }
+    assert {n.replace(".base_layer", "") for n in trained if "lora" not in n} == own & set(head)
     for name, parameter in network.named_parameters():
         if "lora_" in name:  # one of the two is 0 at first
-            torch.nn.init.normal_(parameter)
+            torch.nn.init.normal_(parameter, std=0.1)
     before = network(input_ids=given.ids, attention_mask=given.mask).logits
     plain = merged(network)
     assert not any("lora" in name for name, _ in plain.named_parameters())
     after = plain(input_ids=given.ids, attention_mask=given.mask).logits
+    torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_lora_beside_word_embeddings_merges_where_no_head_shares_them(
+    masked: Masked, tiny_bert: Path
+) -> None:
+    given = batch(masked_tokenizer(masked))
+    lora = Lora(rank=2, alpha=4.0, targets=["value", "word_embeddings"])
+    with pytest.raises(ConfigError, match="'word_embeddings' of 'tiny' is also the matrix"):
+        with_lora(masked.network, lora, "tiny", [])
+    network = with_lora(TextModel(str(tiny_bert), Path()).load_network().eval(), lora, "tiny", [])
+    for name, parameter in network.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    before = network(input_ids=given.ids, attention_mask=given.mask).last_hidden_state
+    after = merged(network)(input_ids=given.ids, attention_mask=given.mask).last_hidden_state
     torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-4)
 
 

@@ -121,9 +121,21 @@ def with_lora(network: nn.Module, lora: Lora, model: str, head: Sequence[str]) -
         lora: Their settings.
         model: Its name in messages.
         head: Names of weights that are new, and so train in any case.
+
+    Raises:
+        ConfigError: A target is the network's output matrix as well.
     """
     new = [dict(network.named_parameters()).get(name) for name in head]
+    out: Any = getattr(network, "get_output_embeddings", lambda: None)()
     network = add_lora(network, lora, model)
+    for name, module in network.named_modules():
+        base = getattr(module, "base_layer", None)
+        if base is not None and out is not None and base is not out and base.weight is out.weight:
+            raise ConfigError(
+                f"lora_targets: {name.rpartition('.')[2]!r} of {model!r} is also the matrix that "
+                "tells words from states, so an addition to the one could not be merged. Leave it "
+                "out, or choose the objective contrastive or factors."
+            )
     for parameter in new:
         if parameter is not None:
             parameter.requires_grad_(True)
