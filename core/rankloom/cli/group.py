@@ -14,6 +14,16 @@ from rankloom.errors import RankloomError
 
 __all__ = ["RankloomGroup"]
 
+#: What other libraries call our commands; the nearest spelling would name another one.
+_ELSEWHERE = {
+    "train": "fit",
+    "run": "fit",
+    "eval": "evaluate",
+    "test": "evaluate",
+    "predict": "recommend",
+    "rank": "recommend",
+}
+
 
 class RankloomGroup(TyperGroup):
     """Turns every :class:`RankloomError` into its message and its exit code.
@@ -44,6 +54,13 @@ class RankloomGroup(TyperGroup):
         if cmd_name not in self.commands:
             self._mount()
         return super().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that was typed; names that others have for ours are told."""
+        name = args[0] if args else ""
+        if name in _ELSEWHERE and self.get_command(ctx, name) is None:
+            ctx.fail(f"No such command {name!r}. Did you mean {_ELSEWHERE[name]!r}?")
+        return super().resolve_command(ctx, args)
 
     def _mount(self) -> None:
         if self._mounted:

@@ -146,3 +146,13 @@ def test_a_plugin_that_is_not_there(tmp_path: Path) -> None:
     unknown = runner.invoke(app, ["count"])
     assert unknown.exit_code == 2
     assert "No such command" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "ours"), [("train", "fit"), ("predict", "recommend"), ("evalute", "evaluate")]
+)
+def test_names_that_others_have_for_our_commands(typed: str, ours: str) -> None:
+    done = runner.invoke(app, [typed, "x.yaml"])
+    assert done.exit_code == 2
+    assert done.stderr.count("Did you mean") == 1
+    assert ours in done.stderr.split("Did you mean")[1]
