@@ -9,15 +9,15 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from rankloom.errors import NotFittedError
-from rankloom.protocols import Build, History, State, TrainData
-from rankloom_plugins.collaborative.item_item import Columns, ItemItemScorer
+from rankloom.protocols import Build, History, TrainData
+from rankloom_plugins.collaborative.item_item import Columns
 from rankloom_plugins.collaborative.plugin import MarkovConfig
+from rankloom_plugins.collaborative.sparse_item_item import SparseItemItemScorer
 
 __all__ = ["Markov", "transitions"]
 
 
-class Markov(ItemItemScorer):
+class Markov(SparseItemItemScorer):
     """Scores ``sum_k decay^k T[last_k, j]`` over the latest events of a history.
 
     ``C[i, j]`` adds ``window_decay^(d - 1)`` whenever a user took ``j`` as the ``d``-th event after
@@ -29,57 +29,15 @@ class Markov(ItemItemScorer):
     name = "markov"
 
     def __init__(self, config: MarkovConfig, build: Build) -> None:
-        super().__init__()
+        super().__init__(config.dense_items)
         self.config = config
-        self.rows = torch.zeros(1, dtype=torch.long)
-        self.columns = torch.empty(0, dtype=torch.long)
-        self.values = torch.empty(0)
 
     def fit(self, train: TrainData) -> None:
         """Count transitions between the positives of each user, in order of (time, row)."""
         users, columns = self.positives(train)
         size = int(train.universe.sum())
         counts = transitions(users, columns, size, self.config.window, self.config.window_decay)
-        table = _cosine(counts, self.config.shrinkage)
-        self.rows = torch.from_numpy(table.indptr.astype(np.int64))
-        self.columns = torch.from_numpy(table.indices.astype(np.int64))
-        self.values = torch.from_numpy(table.data.astype(np.float32))
-        self._densify()
-
-    def export_state(self) -> State:
-        """Return ``universe [u]`` and the sparse rows ``rows [u + 1]``, ``columns``, ``values``."""
-        if self.universe is None:
-            raise NotFittedError("markov has nothing to save yet: call fit first.")
-        tensors = {
-            "universe": self.universe,
-            "rows": self.rows.cpu(),
-            "columns": self.columns.cpu(),
-            "values": self.values.cpu(),
-        }
-        return State(tensors, {"n_items": len(self.column_of)})
-
-    def import_state(self, state: State) -> None:
-        """Take the transitions back."""
-        self.set_universe(state.tensors["universe"], int(state.meta["n_items"]))
-        self.rows = state.tensors["rows"]
-        self.columns = state.tensors["columns"]
-        self.values = state.tensors["values"]
-        self._densify()
-
-    def _densify(self) -> None:
-        size = len(self.rows) - 1
-        self.matrix = None
-        if size <= self.config.dense_items:
-            self.matrix = torch.zeros(size, size)
-            at = torch.repeat_interleave(torch.arange(size), self.rows.diff())
-            self.matrix[at, self.columns] = self.values
-
-    def _follow(self, device: torch.device) -> None:
-        super()._follow(device)
-        if self.rows.device != device:
-            self.rows = self.rows.to(device)
-            self.columns = self.columns.to(device)
-            self.values = self.values.to(device)
+        self.set_weights(_cosine(counts, self.config.shrinkage))
 
     def _events(self, history: History) -> Columns:
         """Return the latest usable events, the ``k``-th latest of weight ``decay^k``."""
@@ -92,21 +50,6 @@ class Markov(ItemItemScorer):
         recent = age < self.config.max_length
         weights = self.config.decay ** age[recent].float()
         return Columns(columns[recent], weights, rows[recent], len(history))
-
-    def _sum(self, events: Columns, columns: Tensor) -> Tensor:
-        if self.matrix is not None:
-            return super()._sum(events, columns)
-        # Walk the sparse rows of the events: work in proportion to the transitions they hold.
-        size = len(self.rows) - 1
-        start, lengths = self.rows[events.columns], self.rows.diff()[events.columns]
-        event = torch.repeat_interleave(lengths)
-        shift = torch.repeat_interleave(start - lengths.cumsum(0) + lengths, lengths)
-        at = torch.arange(len(event), device=event.device) + shift
-        cells = events.rows[event] * size + self.columns[at]
-        out = self.values.new_zeros(events.n * size)
-        out.index_add_(0, cells, self.values[at] * events.weights[event])
-        whole, wanted = out.view(events.n, size), columns.clamp(min=0)
-        return whole[:, wanted] if wanted.dim() == 1 else whole.gather(1, wanted)
 
 
 def transitions(users: Tensor, columns: Tensor, size: int, window: int, decay: float) -> Any:

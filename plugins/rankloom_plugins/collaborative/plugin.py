@@ -12,6 +12,7 @@ from rankloom import ComponentConfig, ComponentSpec, component, hookimpl
 __all__ = [
     "EaseConfig",
     "IalsConfig",
+    "ItemKnnConfig",
     "MarkovConfig",
     "PopularityConfig",
     "PrefixRidgeConfig",
@@ -68,6 +69,19 @@ class PrefixRidgeConfig(ComponentConfig):
     """Largest training universe to fit: memory grows with its square (28 bytes a pair of items)."""
 
 
+class ItemKnnConfig(ComponentConfig):
+    """Item-based nearest neighbours by cosine with shrinkage."""
+
+    type: Literal["item_knn"] = "item_knn"
+    """The component's registered name."""
+    neighbours: int = Field(default=100, ge=1)
+    """Items near a candidate that count."""
+    shrinkage: float = Field(default=10.0, ge=0)
+    """Added to the cosine's denominator, so that rare pairs do not look certain."""
+    dense_items: int = Field(default=10_000, ge=0)
+    """Up to this many items weights are held as a full matrix (faster), else sparse."""
+
+
 class MarkovConfig(ComponentConfig):
     """Transitions between items taken close after one another, weighted by recency.
 
@@ -98,6 +112,7 @@ def register_scorers() -> Sequence[ComponentSpec]:
         component(PopularityConfig, f"{family}.popularity:Popularity"),
         component(EaseConfig, f"{family}.ease:Ease"),
         component(IalsConfig, f"{family}.ials:Ials", extras=("ials",)),
+        component(ItemKnnConfig, f"{family}.item_knn:ItemKnn"),
         component(PrefixRidgeConfig, f"{family}.prefix_ridge:PrefixRidge"),
         component(MarkovConfig, f"{family}.markov:Markov"),
     ]

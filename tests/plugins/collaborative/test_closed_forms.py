@@ -27,14 +27,18 @@ from rankloom.protocols import (
     TrainData,
 )
 from rankloom_plugins.collaborative.ease import Ease
+from rankloom_plugins.collaborative.item_knn import ItemKnn
 from rankloom_plugins.collaborative.markov import Markov
 from rankloom_plugins.collaborative.plugin import (
     EaseConfig,
+    ItemKnnConfig,
     MarkovConfig,
     PopularityConfig,
+    PrefixRidgeConfig,
     register_scorers,
 )
 from rankloom_plugins.collaborative.popularity import Popularity
+from rankloom_plugins.collaborative.prefix_ridge import PrefixRidge
 
 N_ITEMS = 9
 #: Item 7 is never taken, item 8 only by a row that is not positive.
@@ -85,8 +89,13 @@ BUILDS: dict[str, Any] = {
     "sparse": lambda: Markov(
         MarkovConfig(window=3, window_decay=0.9, shrinkage=20, decay=0.8, dense_items=0), Build()
     ),
+    "item_knn": lambda: ItemKnn(ItemKnnConfig(neighbours=2, shrinkage=0.5), Build()),
+    "sparse item_knn": lambda: ItemKnn(
+        ItemKnnConfig(neighbours=2, shrinkage=0.5, dense_items=0), Build()
+    ),
+    "prefix_ridge": lambda: PrefixRidge(PrefixRidgeConfig(l2=0.7, lengths=[1, 2]), Build()),
 }
-HISTORY_MODELS = ["ease", "markov", "sparse"]
+HISTORY_MODELS = [name for name in BUILDS if name != "popularity"]
 
 
 def fitted(name: str, train: TrainData = TRAIN) -> Any:
@@ -255,6 +264,28 @@ def test_transitions_do_not_cross_users() -> None:
     np.testing.assert_allclose(markov.matrix.numpy(), brute_markov(50, 0.9, 20.0), rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["item_knn", "sparse item_knn"])
+def test_item_knn_sums_the_nearest_by_shrunk_cosine(name: str) -> None:
+    taken = np.zeros((len(SEQUENCES), N_ITEMS))
+    for user, items in enumerate(SEQUENCES):
+        taken[user, items] = 1
+    similar = np.zeros((N_ITEMS, N_ITEMS))
+    for j in range(N_ITEMS):
+        near = [
+            (taken[:, i] @ taken[:, j] / (np.sqrt(taken[:, i].sum() * taken[:, j].sum()) + 0.5), -i)
+            for i in range(7)
+            if i != j
+        ]
+        for value, i in sorted(near, reverse=True)[:2]:
+            similar[-i, j] = value
+    history = [[1, 3, 1], [6], [0, 2, 5]]
+    found = fitted(name).score(queries(history), catalog()).values.numpy()
+    for row, known in enumerate(history):
+        np.testing.assert_allclose(
+            found[row, :7], similar[sorted(set(known)), :7].sum(0), rtol=1e-5, atol=1e-7
+        )
+
+
 def test_manifest_names() -> None:
-    names = ["popularity", "ease", "ials", "prefix_ridge", "markov"]
+    names = ["popularity", "ease", "ials", "item_knn", "prefix_ridge", "markov"]
     assert [spec.name for spec in register_scorers()] == names
