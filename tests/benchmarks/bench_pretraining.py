@@ -4,7 +4,7 @@ The split of ``bench_cold_hybrid.py``: 20 % of the films are cold and ranked amo
 K = 20. Each row continues EASE's scores by ``ridge_map`` over one text encoder and nothing else;
 the text is the title, the year and the genres. BERT is MiniLM; LoRA and full tuning have EASE's
 factors as their target; GPT-2 starts from nothing with a tokeniser trained on the warm films.
-Nothing learns from a cold film: a fifth of the warm ones chooses the epoch. Finished models in
+Nothing learns from a cold film: a tenth of the warm ones chooses the epoch. Finished models in
 ``--work`` are used again::
 
     python tests/benchmarks/bench_pretraining.py DATA/movielens-100k --work runs/pretraining

@@ -26,7 +26,7 @@ __all__ = ["FEWEST", "PARTS", "Catalog", "factors_of", "read_catalog"]
 #: Distinct texts that there must be.
 FEWEST = 30
 #: Shares of the texts that choose the epoch and that are held out.
-PARTS = {"validation": 0.2, "held_out": 0.1}
+PARTS = {"validation": 0.1, "held_out": 0.1}
 #: Users whose scores the factors are taken from, at most.
 _MAX_USERS = 5000
 

@@ -15,7 +15,7 @@ __all__ = ["PretrainConfig", "register_commands"]
 class PretrainConfig(ComponentConfig):
     """Adapt a text model to the catalog's texts, and write it as a directory for an encoder.
 
-    The texts are those of the items that ``cold_items`` leaves warm: a fifth chooses the epoch, a
+    The texts are those of the items that ``cold_items`` leaves warm: a tenth chooses the epoch, a
     tenth is held out and judged before and after. Cold items are ranked before and after as well.
     """
 
