@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
-from rankloom.errors import ConfigError, NotFittedError
+from rankloom.errors import NotFittedError
 from rankloom.protocols import Build, History, State, TrainData
-from rankloom_plugins.collaborative.item_item import Columns, ItemItemScorer
+from rankloom_plugins.collaborative.item_item import Columns, ItemItemScorer, taken_matrix
 from rankloom_plugins.collaborative.plugin import EaseConfig
 
 __all__ = ["Ease", "distinct_events", "gram"]
@@ -35,14 +33,9 @@ class Ease(ItemItemScorer):
         Raises:
             ConfigError: The universe has more than ``max_items`` items.
         """
-        size = int(train.universe.sum())
-        if size > self.config.max_items:
-            raise ConfigError(
-                f"ease: the training universe has {size:,} items, more than max_items = "
-                f"{self.config.max_items:,}; the fit would need about {24 * size**2 / 1e9:.1f} GB. "
-                f"Raise max_items if you have the memory, drop rare items (a k-core), or use "
-                f"markov or a model with an embedding instead."
-            )
+        size = self._check_size(
+            train, self.config.max_items, 24, "markov or a model with an embedding"
+        )
         users, columns = self.positives(train)
         if 2 * train.n_users < size:
             self.matrix = _dual_weights(users, columns, train.n_users, size, self.config.l2)
@@ -86,9 +79,7 @@ def distinct_events(columns: Tensor, history: History, size: int) -> Columns:
 
 def gram(users: Tensor, columns: Tensor, n_users: int, size: int) -> Tensor:
     """Return ``X'X [size, size]`` float64 of the 0/1 matrix of distinct (user, column) pairs."""
-    pairs = torch.unique(users * size + columns).numpy()
-    ones = np.ones(len(pairs))
-    taken = sparse.csr_matrix((ones, (pairs // size, pairs % size)), shape=(n_users, size))
+    taken = taken_matrix(users, columns, n_users, size)
     return torch.from_numpy((taken.T @ taken).toarray())
 
 

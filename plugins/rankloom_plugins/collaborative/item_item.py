@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import sparse
 from torch import Tensor
 
-from rankloom.errors import NotFittedError
+from rankloom.errors import ConfigError, NotFittedError
 from rankloom.protocols import CandidateBatch, History, QueryBatch, Scores, TrainData
 
-__all__ = ["Columns", "ItemItemScorer", "offsets_of"]
+__all__ = ["Columns", "ItemItemScorer", "offsets_of", "places_in_runs", "taken_matrix"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,26 @@ def offsets_of(rows: Tensor, n: int) -> Tensor:
     """Return offsets ``[n + 1]`` of ascending row numbers ``rows [t]``."""
     counts = torch.bincount(rows, minlength=n)
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def places_in_runs(rows: np.ndarray) -> np.ndarray:
+    """Return the place ``[t]`` of each entry among those of its row, from 0; ``rows`` ascend."""
+    places: np.ndarray = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    return places
+
+
+def taken_matrix(users: Tensor, columns: Tensor, n_users: int, size: int) -> Any:
+    """Return who took what: a scipy CSR matrix ``[n_users, size]`` float64 of 0 and 1.
+
+    Args:
+        users: ``[p]`` int64.
+        columns: ``[p]`` int64 in ``0..size - 1``; repeated pairs count once.
+        n_users: Users.
+        size: Items.
+    """
+    pairs = torch.unique(users * max(size, 1) + columns).numpy()
+    where = (pairs // max(size, 1), pairs % max(size, 1))
+    return sparse.csr_matrix((np.ones(len(pairs)), where), shape=(n_users, size))
 
 
 class ItemItemScorer(ABC):
@@ -88,6 +111,28 @@ class ItemItemScorer(ABC):
         """Make room for items appended to the catalog; they are unknown (NaN)."""
         fresh = self.column_of.new_full((n_items - len(self.column_of),), -1)
         self.column_of = torch.cat([self.column_of, fresh])
+
+    def _check_size(self, train: TrainData, most: int, pair_bytes: int, instead: str) -> int:
+        """Return the size of the training universe.
+
+        Args:
+            train: What is fitted on.
+            most: ``max_items`` of the config.
+            pair_bytes: Memory that a fit takes for each pair of items.
+            instead: What else could be used.
+
+        Raises:
+            ConfigError: It is larger than ``most``.
+        """
+        size = int(train.universe.sum())
+        if size > most:
+            raise ConfigError(
+                f"{self.name}: the training universe has {size:,} items, more than max_items = "
+                f"{most:,}; the fit would need about {pair_bytes * size**2 / 1e9:.1f} GB. Raise "
+                f"max_items if you have the memory, drop rare items (a k-core), or use {instead} "
+                f"instead."
+            )
+        return size
 
     @abstractmethod
     def _events(self, history: History) -> Columns:

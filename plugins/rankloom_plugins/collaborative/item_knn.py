@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import sparse
 
 from rankloom.protocols import Build, History, TrainData
 from rankloom_plugins.collaborative.ease import distinct_events
-from rankloom_plugins.collaborative.item_item import Columns
+from rankloom_plugins.collaborative.item_item import Columns, places_in_runs, taken_matrix
 from rankloom_plugins.collaborative.plugin import ItemKnnConfig
 from rankloom_plugins.collaborative.sparse_item_item import SparseItemItemScorer
 
@@ -38,9 +37,7 @@ class ItemKnn(SparseItemItemScorer):
         """Find every item's neighbours, some items at a time."""
         users, columns = self.positives(train)
         size = int(train.universe.sum())
-        pairs = torch.unique(users * max(size, 1) + columns).numpy()
-        where = (pairs // max(size, 1), pairs % max(size, 1))
-        taken = sparse.csc_matrix((np.ones(len(pairs)), where), shape=(train.n_users, size))
+        taken = taken_matrix(users, columns, train.n_users, size).tocsc()
         counts = np.asarray(taken.sum(0)).ravel()
         blocks = [
             self._nearest(taken, counts, start, min(start + _BLOCK, size))
@@ -51,14 +48,15 @@ class ItemKnn(SparseItemItemScorer):
 
     def _nearest(self, taken: Any, counts: np.ndarray, start: int, stop: int) -> Any:
         """Return ``[stop - start, u]``: the similarities of some candidates to their neighbours."""
-        both = (taken[:, start:stop].T @ taken).toarray()
-        both[np.arange(stop - start), np.arange(start, stop)] = 0.0
-        scale = np.sqrt(counts[start:stop, None] * counts[None]) + self.config.shrinkage
-        similar = both / scale
-        order = np.argsort(-similar, axis=1, kind="stable")[:, : self.config.neighbours]
-        kept = np.zeros_like(similar)
-        np.put_along_axis(kept, order, np.take_along_axis(similar, order, 1), 1)
-        return sparse.csr_matrix(kept)
+        both = (taken[:, start:stop].T @ taken).tocoo()
+        other = both.row + start != both.col
+        row, column = both.row[other], both.col[other]
+        scale = np.sqrt(counts[row + start] * counts[column]) + self.config.shrinkage
+        similar = both.data[other] / scale
+        order = np.lexsort((column, -similar, row))
+        near = order[places_in_runs(row[order]) < self.config.neighbours]
+        shape = (stop - start, len(counts))
+        return sparse.csr_matrix((similar[near], (row[near], column[near])), shape=shape)
 
     def _events(self, history: History) -> Columns:
         return distinct_events(self._lookup(history.items.values), history, len(self.rows) - 1)

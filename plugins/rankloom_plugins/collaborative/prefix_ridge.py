@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
-from rankloom.errors import ConfigError, NotFittedError
+from rankloom.errors import NotFittedError
 from rankloom.protocols import Build, History, State, TrainData
 from rankloom_plugins.collaborative.ease import distinct_events
-from rankloom_plugins.collaborative.item_item import Columns, ItemItemScorer
+from rankloom_plugins.collaborative.item_item import (
+    Columns,
+    ItemItemScorer,
+    places_in_runs,
+    taken_matrix,
+)
 from rankloom_plugins.collaborative.plugin import PrefixRidgeConfig
 
 __all__ = ["PrefixRidge"]
@@ -39,28 +43,24 @@ class PrefixRidge(ItemItemScorer):
         Raises:
             ConfigError: The universe has more than ``max_items`` items.
         """
-        size = int(train.universe.sum())
-        if size > self.config.max_items:
-            raise ConfigError(
-                f"prefix_ridge: the training universe has {size:,} items, more than max_items = "
-                f"{self.config.max_items:,}; the fit would need about {28 * size**2 / 1e9:.1f} GB. "
-                f"Raise max_items if you have the memory, or drop rare items (a k-core)."
-            )
+        size = self._check_size(
+            train, self.config.max_items, 32, "popularity or a model with a history encoder"
+        )
         users, columns, places = _distinct(*self.positives(train), size)
-        taken = _matrix(users, columns, train.n_users, size)
-        n_active = max(len(np.unique(users)), 1)
-        shares = np.asarray(taken.sum(0)).ravel() / n_active
+        taken = taken_matrix(users, columns, train.n_users, size)
+        shares = np.asarray(taken.sum(0)).ravel() / max(len(torch.unique(users)), 1)
         gram, moved = np.zeros((size, size)), np.zeros((size, size))
         for length in self.config.lengths:
             first = places < length
-            start = _matrix(users[first], columns[first], train.n_users, size)
+            start = taken_matrix(users[first], columns[first], train.n_users, size)
             gram += (start.T @ start).toarray()
             moved += (start.T @ taken).toarray()
             moved -= np.outer(np.asarray(start.sum(0)).ravel(), shares)
         gram /= len(self.config.lengths)
         moved /= len(self.config.lengths)
         gram[np.diag_indices(size)] += self.config.l2
-        self.matrix = torch.linalg.solve(torch.from_numpy(gram), torch.from_numpy(moved)).float()
+        root = torch.linalg.cholesky(torch.from_numpy(gram))
+        self.matrix = torch.cholesky_solve(torch.from_numpy(moved), root).float()
         self.shares = torch.from_numpy(shares).float()
 
     def export_state(self) -> State:
@@ -89,23 +89,15 @@ class PrefixRidge(ItemItemScorer):
         return super()._sum(events, columns) + self.shares[columns.clamp(min=0)]
 
 
-def _distinct(
-    users: Tensor, columns: Tensor, size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _distinct(users: Tensor, columns: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return users, columns and places of each user's distinct items, in the order first taken.
 
     Args:
-        users: ``[p]``.
-        columns: ``[p]``, in order of time for each user.
+        users: ``[p]`` int64, ascending.
+        columns: ``[p]`` int64, in order of time for each user.
         size: Items of the universe.
     """
-    by_user = torch.argsort(users, stable=True)
-    cells = (users * max(size, 1) + columns)[by_user].numpy()
-    first = np.sort(np.unique(cells, return_index=True)[1])
-    owners, items = users[by_user].numpy()[first], columns[by_user].numpy()[first]
-    begins = np.searchsorted(owners, owners)
-    return owners, items, np.arange(len(owners)) - begins
-
-
-def _matrix(users: np.ndarray, columns: np.ndarray, n_users: int, size: int) -> sparse.csr_matrix:
-    return sparse.csr_matrix((np.ones(len(users)), (users, columns)), shape=(n_users, size))
+    cells = (users * max(size, 1) + columns).numpy()
+    first = torch.from_numpy(np.sort(np.unique(cells, return_index=True)[1]))
+    owners = users[first]
+    return owners, columns[first], torch.from_numpy(places_in_runs(owners.numpy()))

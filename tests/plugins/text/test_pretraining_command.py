@@ -202,6 +202,10 @@ def test_mistakes_are_named(shop: Path, tiny_bert: Path, tmp_path: Path) -> None
         pretrained(shop, tmp_path / "m", field=None)
     with pytest.raises(DataError, match="field 'note' has 1 distinct texts"):
         pretrained(shop, tmp_path / "m", field="note")
+    with pytest.raises(ValidationError, match="add --tuning lora"):
+        options(shop, tmp_path / "m", model="x", lora_targets=["all"])
+    with pytest.raises(ValidationError, match="'all' stands alone"):
+        options(shop, tmp_path / "m", model="x", tuning="lora", lora_targets=["all", "query"])
     with pytest.raises(ValidationError, match="cold items have no factors to learn"):
         options(shop, tmp_path / "m", model="x", objective="factors", texts="all")
     assert not (tmp_path / "m").exists()  # nothing was begun

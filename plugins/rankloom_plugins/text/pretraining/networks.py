@@ -126,15 +126,18 @@ def with_lora(network: nn.Module, lora: Lora, model: str, head: Sequence[str]) -
         ConfigError: A target is the network's output matrix as well.
     """
     new = [dict(network.named_parameters()).get(name) for name in head]
-    out: Any = getattr(network, "get_output_embeddings", lambda: None)()
+    whole: Any = network
+    words, out = whole.get_input_embeddings(), whole.get_output_embeddings()
+    tied = out is not None and words.weight is out.weight
     network = add_lora(network, lora, model)
     for name, module in network.named_modules():
         base = getattr(module, "base_layer", None)
-        if base is not None and out is not None and base is not out and base.weight is out.weight:
+        if tied and base is not None and base.weight is out.weight:
             raise ConfigError(
-                f"lora_targets: {name.rpartition('.')[2]!r} of {model!r} is also the matrix that "
-                "tells words from states, so an addition to the one could not be merged. Leave it "
-                "out, or choose the objective contrastive or factors."
+                f"lora_targets: {name.rpartition('.')[2]!r} of {model!r} has its weights in "
+                "common with another layer (word embeddings and output), so that an addition to it "
+                "alone could not be merged. Leave it out, or choose the objective contrastive or "
+                "factors."
             )
     for parameter in new:
         if parameter is not None:

@@ -88,6 +88,10 @@ class PretrainConfig(ComponentConfig):
             )
         if self.model is None and self.tuning == "lora":
             raise ValueError("lora adds to a model: give --model, or leave --tuning out")
+        if self.lora_targets and self.tuning != "lora":
+            raise ValueError("lora_targets say where low-rank additions go: add --tuning lora")
+        if "all" in self.lora_targets and len(self.lora_targets) > 1:
+            raise ValueError("lora_targets: 'all' stands alone; leave the other names out")
         if self.objective == "factors" and self.texts == "all":
             raise ValueError("cold items have no factors to learn: leave --texts out")
         if self.width % self.heads:
