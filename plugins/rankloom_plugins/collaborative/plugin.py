@@ -66,7 +66,7 @@ class PrefixRidgeConfig(ComponentConfig):
     lengths: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 3, 5, 10], min_length=1)
     """How many of a user's first items are known; the regression averages over these cases."""
     max_items: int = Field(default=30_000, ge=1)
-    """Largest training universe to fit: memory grows with its square (32 bytes a pair of items)."""
+    """Largest training universe to fit: memory grows with its square (36 bytes a pair of items)."""
 
 
 class ItemKnnConfig(ComponentConfig):

@@ -44,7 +44,7 @@ class PrefixRidge(ItemItemScorer):
             ConfigError: The universe has more than ``max_items`` items.
         """
         size = self._check_size(
-            train, self.config.max_items, 32, "popularity or a model with a history encoder"
+            train, self.config.max_items, 36, "popularity or a model with a history encoder"
         )
         users, columns, places = _distinct(*self.positives(train), size)
         taken = taken_matrix(users, columns, train.n_users, size)
